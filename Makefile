@@ -1,0 +1,212 @@
+# ringmain: a plain Makefile. `make help` lists the targets.
+#
+# Objects live in build/ (build/asan, build/tsan ... for the variants), dependency files beside them.
+# VARIANT= asan | ubsan | tsan chooses a sanitizer; DEVELOPER=1 the strict warnings as errors.
+
+CC       ?= cc
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+VARIANT  ?=
+SECONDS  ?=
+B        := build$(if $(VARIANT),/$(VARIANT))
+
+PROGRAMS := ringmaind ringctl mqttdump plantsim
+LIB_SRC  := $(wildcard core/*.c proto/*.c tls/*.c io/*.c hw/*.c) \
+            $(filter-out $(PROGRAMS:%=tools/%.c),$(wildcard tools/*.c))
+LIB_OBJ  := $(LIB_SRC:%.c=$B/obj/%.o)
+LIB      := $B/libringmain.a
+UNIT     := $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/test_*.c))
+BENCHES  := $(patsubst perf/%.c,$B/perf/%,$(wildcard perf/bench_*.c))
+FUZZERS  := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+# The customer's libraries; jemalloc stays out of sanitizer builds, whose allocator it would replace.
+PKGS     := liburing libmodbus yaml-0.1 jansson
+ifeq ($(VARIANT),)
+PKGS     += jemalloc
+endif
+LDLIBS    = $(shell pkg-config --libs $(PKGS)) -lpthread -lm
+
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef -Wvla \
+            -Wno-unused-parameter -Wimplicit-fallthrough
+STRICT   := -Werror -Wcast-align -Wcast-qual -Wwrite-strings -Wswitch-enum -Wformat=2 -Wnull-dereference
+HARDEN   := -fstack-protector-strong -fstack-clash-protection -fPIE -fno-common
+CFLAGS   ?= -O2 -g
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -I. $(CFLAGS) $(WARN) $(HARDEN) -fno-strict-aliasing -fno-omit-frame-pointer
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS)
+ifdef DEVELOPER
+ALL_CFLAGS += $(STRICT) -DDEVELOPER
+endif
+ifeq ($(VARIANT),)
+ALL_CFLAGS += -D_FORTIFY_SOURCE=2
+endif
+SAN_asan  := -fsanitize=address
+SAN_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
+SAN_tsan  := -fsanitize=thread
+ALL_CFLAGS  += $(SAN_$(VARIANT))
+ALL_LDFLAGS += $(SAN_$(VARIANT))
+
+# Compiler and flags in one word: a change of either rebuilds.
+FLAGS_ID := $(shell echo '$(CC) $(CFLAGS) $(LDFLAGS) $(DEVELOPER) $(VARIANT)' | cksum | cut -d' ' -f1)
+FLAGS_STAMP := $B/.flags-$(FLAGS_ID)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
+
+## all: the programs, release flags, assertions on
+.PHONY: all
+all: $(PROGRAMS:%=$B/%)
+
+## deps: install the Debian packages that are missing (through sudo where not root)
+DEPS_BUILD := gcc libc6-dev pkg-config liburing-dev libmodbus-dev libyaml-dev libjansson-dev libjemalloc-dev \
+              mosquitto mosquitto-clients
+DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format socat mbpoll tshark procps iproute2 \
+              libmosquitto-dev
+.PHONY: deps
+deps: build/.deps-test
+
+build/.deps-build: Makefile
+	@mkdir -p $(@D)
+	@tools/install-deps $(DEPS_BUILD)
+	@touch $@
+
+build/.deps-test: Makefile
+	@mkdir -p $(@D)
+	@tools/install-deps $(DEPS_TEST)
+	@touch $@ build/.deps-build
+
+$(FLAGS_STAMP): | build/.deps-build
+	@mkdir -p $(@D)
+	@rm -f $B/.flags-*
+	@touch $@
+
+$B/obj/%.o: %.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIB): $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(PROGRAMS:%=$B/%): $B/%: $B/obj/tools/%.o $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# ---------------------------------------------------------------------------------------------- tests
+$B/tests/%: $B/obj/tests/unit/%.o $B/obj/tests/test_main.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
+
+$B/obj/tests/%.o: | build/.deps-test
+
+## unit: the unit tests
+.PHONY: unit
+unit: $(UNIT)
+	@tests/run-unit $B/tests
+
+# The simulator has its own loop and clock; they come first, so the archive's are never pulled in.
+SIM_OBJ := $(patsubst %.c,$B/obj/%.o,$(wildcard tests/sim/*.c))
+$B/sim: $(SIM_OBJ) $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+## sim: the simulated world, SEEDS=n runs (default 300), or one with SEED=n
+SEEDS ?= 300
+.PHONY: sim
+sim: $B/sim
+	$B/sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+## model: the exhaustive check of the real core/ring.c
+.PHONY: model
+model: build/.deps-test
+	@CC=$(CC) tests/model/run
+
+## race: the ring under ThreadSanitizer with more threads than cores
+RACE_SECONDS ?= 10
+.PHONY: race
+race: build/.deps-test
+	@$(MAKE) --no-print-directory VARIANT=tsan build/tsan/race
+	build/tsan/race --seconds $(RACE_SECONDS)
+
+$B/race: $B/obj/tests/race/race.o $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+## fuzz: each libFuzzer target for FUZZ_SECONDS (default 5)
+FUZZ_SECONDS ?= 5
+FUZZ_LIB_OBJ := $(LIB_SRC:%.c=build/fuzz/obj/%.o)
+FUZZ_FLAGS   := -std=gnu11 -D_GNU_SOURCE -I. -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+build/fuzz/obj/%.o: %.c | build/.deps-test
+	@mkdir -p $(@D)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+build/fuzz/libringmain.a: $(FUZZ_LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o build/fuzz/libringmain.a
+	clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(shell pkg-config --libs $(filter-out jemalloc,$(PKGS))) -lpthread -lm
+.PHONY: fuzz
+fuzz: $(FUZZERS)
+	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZERS)
+
+## e2e: the daemon against mosquitto, libmodbus slaves, ptys
+.PHONY: e2e
+e2e: all build/.deps-test
+	@tests/e2e/run $B
+
+## check-style: layering, format, header contracts, file sizes (under 30 s)
+.PHONY: check-style
+check-style: build/.deps-test
+	@tests/style
+
+## check: style, unit tests, simulation seeds (under 60 s)
+.PHONY: check
+check: check-style all unit
+	@$(MAKE) --no-print-directory sim SEEDS=100
+
+## test: everything that must hold before a change lands
+.PHONY: test
+test: build/.deps-test
+	@tests/run-all
+
+## asan ubsan tsan: unit tests and simulation under a sanitizer
+.PHONY: asan ubsan tsan
+asan ubsan tsan: build/.deps-test
+	@$(MAKE) --no-print-directory VARIANT=$@ unit
+	@$(MAKE) --no-print-directory VARIANT=$@ sim SEEDS=50
+tsan: race
+
+# -------------------------------------------------------------------------------------------- perf, run
+$B/perf/%: $B/obj/perf/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+## bench: synthetic source to counting sink, beside a plain send loop in the same run
+.PHONY: bench
+bench: all $(BENCHES)
+	@perf/run $B
+
+## run: the whole thing alive: plant simulator, broker, daemon, subscriber (SECONDS=n to stop by itself)
+.PHONY: run
+run: all
+	@SECONDS_TO_RUN='$(SECONDS)' tools/demo/run $B
+
+## install: programs and documentation under $(DESTDIR)$(PREFIX)
+.PHONY: install
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/ringmain
+	install -m 755 $B/ringmaind $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $B/ringctl $B/mqttdump $B/plantsim $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE tools/demo/ringmain.yaml \
+		$(DESTDIR)$(PREFIX)/share/doc/ringmain/
+
+## clean: remove build/
+.PHONY: clean
+clean:
+	rm -rf build
+
+.PHONY: help
+help:
+	@sed -n 's/^## //p' Makefile
+
+-include $(shell find build -name '*.d' 2>/dev/null)

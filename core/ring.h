@@ -1,0 +1,113 @@
+/* core/ring.h - what a target still has to send: many samplers append, one publisher takes.
+ *
+ * Purpose:  an overwrite-oldest ring of messages. When it is full the oldest give way, the publisher may hold
+ *           messages in any order for as long as a send and an acknowledgement take, and nobody ever waits.
+ * Owner:    created before the threads start, destroyed after they have ended. A lane belongs to one sampler
+ *           thread, the taking side to one publisher thread.
+ * Threads:  ring_reserve/ring_commit/ring_flush by the lane's sampler; ring_take/ring_release/ring_idle by the
+ *           publisher; ring_counts by anyone (lower bounds while others run, exact when they are quiet).
+ * Memory:   one block, sized from the limits by ring_size_bytes(); nothing is allocated later.
+ * Units:    sizes in bytes, counts in messages, times in nanoseconds.
+ * Errors:   a full ring is no error: the sampler's message replaces the oldest, or is dropped and counted when
+ *           every segment is held.
+ * Source:   the id-and-state word follows Linux's printk ring, the lap number the Disruptor, the append log
+ *           Aeron; the states and the proof of each arrow are in core/ring.c and core/README.md.
+ *
+ *   FREE(p), READY(p) --sampler, CAS--> OPEN(p')      p' > p; what was READY is overwritten
+ *   OPEN(p)           --publisher, CAS--> HELD(p)     first touch while it is still being written
+ *   OPEN(p)           --sampler, CAS--> READY(p)      closed untouched
+ *   HELD(p)           --sampler, store--> CLAIMED(p)  closed, and the publisher is in it
+ *   READY(p)          --publisher, CAS--> CLAIMED(p)  first touch of a closed one
+ *   CLAIMED(p)        --publisher, store--> FREE(q)   all its records are through
+ *   FREE(p)           --publisher, CAS--> FREE(next)  no late sampler can open behind the publisher
+ */
+#ifndef CORE_RING_H
+#define CORE_RING_H
+
+#include "core/base.h"
+#include "core/clock.h"
+
+struct ring;
+
+/* The limits of one ring; all set before ring_open. */
+struct ring_limits {
+	uint32_t message_count;    /* newest messages kept through an outage, exactly; 1 .. 10,000,000 */
+	uint32_t record_bytes_max; /* headroom + payload of the largest message; 1 .. RING_RECORD_BYTES_MAX */
+	uint32_t lane_count;       /* samplers that write here; 1 .. RING_LANES_MAX */
+	uint32_t inflight_max;     /* messages the publisher may hold at a time, beside what it is sending */
+	uint64_t max_age_ns;       /* older unsent messages expire; 0: no limit */
+};
+
+#define RING_LANES_MAX        64
+#define RING_MESSAGES_MAX     10000000u
+#define RING_RECORD_BYTES_MAX (1u << 24)
+
+/* One message. The publisher gets it from ring_take and gives it back with ring_release. The headroom before the
+ * payload is the publisher's to write its header into, backwards from the payload; the payload itself never
+ * changes until release. Read-only otherwise. */
+struct ring_record {
+	uint32_t payload_bytes;
+	uint32_t headroom_bytes;
+	uint32_t channel_idx; /* what the definition said: topic, QoS, retain */
+	uint32_t flags;       /* the publisher's own while it holds the record; 0 at take */
+	uint64_t time_ns;     /* monotonic, at commit */
+	uint64_t sequence;    /* counts up by one a message in its lane, from 1 */
+	uint32_t lane_idx;
+	uint32_t segment_idx; /* where it lives; for ring_release */
+};
+
+static_assert(sizeof(struct ring_record) == 48, "a record starts with 48 bytes, then headroom, then payload");
+
+static inline uint8_t *ring_payload(struct ring_record *rec)
+{
+	return (uint8_t *)(rec + 1) + rec->headroom_bytes;
+}
+
+/* made = taken + overwritten + dropped + expired + resident. */
+struct ring_counts {
+	uint64_t made;        /* committed or dropped by samplers */
+	uint64_t taken;       /* handed to the publisher for sending */
+	uint64_t overwritten; /* gave way to newer ones, in the ring or past message_count */
+	uint64_t expired;     /* older than max_age_ns before they could be sent */
+	uint64_t dropped;     /* no segment could be had: everything was held */
+	uint64_t released;    /* taken and let go again */
+};
+
+/* Bytes of memory that a ring with these limits uses, header to last segment. */
+NODISCARD uint64_t ring_size_bytes(const struct ring_limits *limits);
+
+/* A new, empty ring in memory of its own. -ENOMEM, -EINVAL for limits out of range. */
+NODISCARD int ring_open(struct ring **out, const struct ring_limits *limits);
+void ring_close(struct ring *r);
+
+/* Sampler: room for a message of headroom + at most payload_bytes_max, or NULL (dropped, counted). Returns where the
+ * payload is to be written. At most one reservation a lane is open; a reservation that is not committed is
+ * simply reserved again. headroom + payload_bytes_max <= record_bytes_max. */
+NODISCARD uint8_t *ring_reserve(struct ring *r, uint32_t lane_idx, uint32_t headroom_bytes, uint32_t payload_bytes_max,
+				struct mono now);
+
+/* Sampler: the reserved message has this many payload bytes (<= reserved) and is there for the publisher. One release
+ * store. */
+void ring_commit(struct ring *r, uint32_t lane_idx, uint32_t channel_idx, uint32_t payload_bytes, struct mono now);
+
+/* Publisher: takes up to `room` of the oldest messages into out[]; returns how many. 0: nothing to take now, or the
+ * limit of held segments is reached. Discards what exceeds message_count (overwritten) or max_age (expired)
+ * first. Within a lane in order of commit; among lanes the older first, as far as one round saw. */
+NODISCARD uint32_t ring_take(struct ring *r, struct ring_record **out, uint32_t room, struct mono now);
+
+/* Publisher: the message is through (sent for QoS 0, acknowledged for QoS 1 and 2). In any order. */
+void ring_release(struct ring *r, struct ring_record *rec);
+
+/* Publisher: is there certainly nothing to take? False may be wrong by a message that comes in just now. */
+NODISCARD bool ring_idle(struct ring *r);
+
+/* Publisher: messages committed and not yet taken, as far as its own view goes; what `buffered` in status is. Any
+ * thread may ask; never more than message_count. */
+NODISCARD uint64_t ring_backlog(const struct ring *r);
+
+NODISCARD struct ring_counts ring_counts(const struct ring *r);
+
+/* Verifies every invariant of a quiet ring. 0, or -EINVAL with *why (a static text). */
+NODISCARD int ring_check(const struct ring *r, const char **why);
+
+#endif
