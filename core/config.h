@@ -1,0 +1,234 @@
+/* core/config.h - one configuration file as plain data: arrays and indices, nothing that points.
+ *
+ * Purpose:  struct cfg is what the file says with every default filled in and every reference resolved. It can be
+ *           compared, printed and made up by a generator. core/schema.c has the one table of keys from which parser,
+ *           documentation and ranges come; core/config_check.c the rules that span several keys.
+ * Owner:    config_load makes it, config_free ends it; read-only in between.
+ * Threads:  immutable after config_load, so any.
+ * Units:    durations in nanoseconds, sizes in bytes; a text is an offset into cfg.text (0 is the empty text).
+ * Errors:   all mistakes of a file are collected, each "file:line:column: what, and what to write instead".
+ */
+#ifndef CORE_CONFIG_H
+#define CORE_CONFIG_H
+
+#include "core/address.h"
+#include "core/base.h"
+#include "core/bytes.h"
+#include "core/value.h"
+
+/* "No such object" where an index is optional. */
+#define CFG_NONE UINT32_MAX
+
+/* Limits of one file. Each has a test at the limit. */
+#define CFG_SAMPLERS_MAX    64u
+#define CFG_PUBLISHERS_MAX  64u
+#define CFG_TARGETS_MAX     4096u
+#define CFG_LINES_MAX       16384u
+#define CFG_DEVICES_MAX     65536u
+#define CFG_TAGS_MAX        1048576u
+#define CFG_DEFINITIONS_MAX 65536u
+#define CFG_REFS_MAX        4194304u
+#define CFG_URLS_PER_TARGET 16u
+#define CFG_FILE_BYTES_MAX  (64u << 20)
+
+/* Where an object stands in the file, for messages that come later than the parser. */
+struct cfg_place {
+	uint32_t line;
+	uint32_t column;
+};
+
+struct cfg_sampler {
+	uint32_t name;
+	int32_t cpu;      /* -1: not pinned */
+	uint8_t priority; /* SCHED_FIFO 1..99; 0: the ordinary scheduler */
+	struct cfg_place place;
+};
+
+struct cfg_publisher {
+	uint32_t name;
+	int32_t cpu;         /* -1: not pinned */
+	uint32_t flush_bytes; /* a batch goes out when it is this large ... */
+	uint64_t flush_ns;    /* ... or when its oldest message has waited this long; 0: at once */
+	struct cfg_place place;
+};
+
+enum cfg_scheme { CFG_SCHEME_MQTT, CFG_SCHEME_MQTTS };
+
+/* mqtt://host:port; the host is a name, an IPv4 address or an IPv6 address without its brackets. */
+struct cfg_url {
+	enum cfg_scheme scheme;
+	uint32_t host;
+	uint16_t port;
+	uint32_t text; /* as it stands in the file */
+};
+
+enum cfg_failover { CFG_FAILOVER_ORDERED, CFG_FAILOVER_ROUND_ROBIN };
+
+struct cfg_will {
+	uint32_t topic; /* 0: no will */
+	uint32_t payload;
+	uint8_t qos;
+	bool retain;
+	uint32_t delay_s;  /* v5 */
+	uint32_t expiry_s; /* v5; 0: none */
+};
+
+struct cfg_target {
+	uint32_t name;
+	uint32_t description;
+	uint32_t package;
+	bool enabled;
+	uint32_t publisher_idx;
+	uint32_t url_first, url_count; /* into cfg.urls */
+	enum cfg_failover failover;
+	uint8_t protocol; /* 4: MQTT 3.1.1, 5: MQTT 5 */
+	uint32_t client_id; /* 0: generated from node and target name, the same at each start */
+	uint32_t user;
+	bool has_user;
+	uint32_t password; /* a reference: file:, env:, cred:; never the secret itself */
+	bool clean_start;
+	uint64_t session_expiry_ns;
+	uint64_t keep_alive_ns; /* 0: off; at most 65535 s */
+	uint64_t connect_timeout_ns; /* 0: wait */
+	uint64_t reconnect_base_ns, reconnect_cap_ns, reconnect_stable_ns;
+	uint32_t max_inflight; /* QoS 1 and 2 messages without an acknowledgement */
+	uint32_t topic_alias_max; /* aliases we use at most, within the server's limit; 0: none */
+	uint32_t max_packet_bytes; /* what we accept from the server */
+	uint32_t buffer_messages;
+	uint64_t buffer_max_age_ns; /* 0: no limit */
+	struct cfg_will will;
+	struct cfg_place place;
+};
+
+enum cfg_line_kind { CFG_LINE_MODBUS_TCP, CFG_LINE_MODBUS_RTU, CFG_LINE_SYNTHETIC };
+enum cfg_serial_mode { CFG_SERIAL_RS232, CFG_SERIAL_RS422, CFG_SERIAL_RS485 };
+
+struct cfg_line {
+	uint32_t name;
+	enum cfg_line_kind kind;
+	uint32_t sampler_idx;
+	uint32_t host; /* modbus_tcp: address "host:port", default port 502 */
+	uint16_t port;
+	uint32_t path; /* modbus_rtu */
+	uint32_t baud;
+	char parity; /* 'N' 'E' 'O' */
+	uint8_t data_bits, stop_bits;
+	enum cfg_serial_mode serial_mode;
+	uint32_t outstanding_max; /* modbus_tcp: requests on the way at a time */
+	uint32_t gap_registers;   /* unused registers that a merged read may span */
+	uint64_t connect_timeout_ns;
+	uint64_t reconnect_base_ns, reconnect_cap_ns;
+	uint32_t synthetic_tag_count;
+	uint64_t synthetic_rate_per_s; /* tag updates a second, over all its tags */
+	struct cfg_place place;
+};
+
+/* Letters are the bytes of the value from its most significant (A); written in the order in which the device sends
+ * them. */
+struct cfg_device {
+	uint32_t name;
+	uint32_t line_idx;
+	uint8_t unit;
+	uint64_t every_ns;
+	uint64_t timeout_ns;
+	uint32_t tag_first, tag_count; /* its tags stand together in cfg.tags */
+	struct cfg_place place;
+};
+
+enum cfg_tag_type {
+	CFG_TAG_BOOL,
+	CFG_TAG_INT16,
+	CFG_TAG_UINT16,
+	CFG_TAG_INT32,
+	CFG_TAG_UINT32,
+	CFG_TAG_FLOAT32,
+	CFG_TAG_FLOAT64, /* synthetic source only */
+};
+
+enum cfg_order { CFG_ORDER_ABCD, CFG_ORDER_CDAB, CFG_ORDER_BADC, CFG_ORDER_DCBA };
+
+enum cfg_deadband { CFG_DEADBAND_NONE, CFG_DEADBAND_ABS, CFG_DEADBAND_PERCENT };
+
+struct cfg_tag {
+	uint32_t name; /* without the device */
+	uint32_t device_idx;
+	struct address address;
+	enum cfg_tag_type type;
+	enum cfg_order order; /* the tag's own, or its device's */
+	double scale, offset; /* value = raw * scale + offset */
+	bool scaled;          /* false: the raw number as it is, exact */
+	uint32_t unit;        /* a text: kW */
+	uint64_t every_ns;    /* the tag's own, or its device's */
+	enum cfg_deadband deadband;
+	double deadband_size;
+	struct cfg_place place;
+};
+
+enum cfg_mode { CFG_MODE_ON_CHANGE, CFG_MODE_PERIODIC };
+enum cfg_payload { CFG_PAYLOAD_JSON, CFG_PAYLOAD_TEXT };
+
+struct cfg_definition {
+	uint32_t name;
+	uint32_t target_idx;
+	enum cfg_mode mode;
+	uint64_t cycle_ns;     /* periodic */
+	uint64_t heartbeat_ns; /* on-change; 0: none */
+	enum cfg_deadband deadband; /* on-change; NONE: each tag's own */
+	double deadband_size;
+	uint32_t ref_first, ref_count; /* its tags, resolved and without repetition: into cfg.refs */
+	uint32_t topic; /* template: {node} {device} {tag} {definition} {target} */
+	enum cfg_payload payload;
+	uint8_t qos;
+	bool retain;
+	struct cfg_place place;
+};
+
+struct cfg {
+	uint32_t node; /* default: the host's name */
+	uint32_t file; /* as it was named */
+	struct cfg_sampler *samplers;
+	struct cfg_publisher *publishers;
+	struct cfg_target *targets;
+	struct cfg_url *urls;
+	struct cfg_line *lines;
+	struct cfg_device *devices;
+	struct cfg_tag *tags;
+	struct cfg_definition *definitions;
+	uint32_t *refs; /* tag indices of all definitions */
+	char *text;     /* all texts, each ends with a zero */
+	uint32_t sampler_count, publisher_count, target_count, url_count, line_count, device_count, tag_count,
+		definition_count, ref_count, text_bytes;
+};
+
+static inline const char *cfg_text(const struct cfg *c, uint32_t text)
+{
+	return c->text + text;
+}
+
+/* What was wrong: "file:line:column: message", one a line, in the order of the file. At most CFG_ERRORS_MAX are kept,
+ * the rest is counted. */
+#define CFG_ERRORS_MAX 200u
+struct cfg_errors {
+	char **lines;
+	uint32_t count; /* kept */
+	uint32_t total;
+};
+void config_errors_free(struct cfg_errors *errors);
+
+/* Reads and checks a file. 0 and *out, or -EINVAL with every mistake in errors, or -errno where the file cannot be read
+ * (that is in errors too). */
+NODISCARD int config_load(const char *path, struct cfg **out, struct cfg_errors *errors);
+
+/* The same from memory; file is the name for messages. For tests, fuzzers and the simulator. */
+NODISCARD int config_parse(const char *file, struct bytes yaml, struct cfg **out, struct cfg_errors *errors);
+void config_free(struct cfg *c);
+
+/* The table of keys as text for people (--print-schema). */
+int config_print_schema(int fd);
+
+/* The secret that a reference names, read when it is needed: 0 and its bytes (a final newline is cut off), or -errno.
+ * base_dir: where relative file: paths start. The caller wipes the buffer. */
+NODISCARD int config_secret(const char *reference, const char *base_dir, char *buffer, size_t size_bytes,
+			    size_t *out_bytes);
+
+#endif
