@@ -4,8 +4,8 @@
  *           messages in any order for as long as a send and an acknowledgement take, and nobody ever waits.
  * Owner:    created before the threads start, destroyed after they have ended. A lane belongs to one sampler
  *           thread, the taking side to one publisher thread.
- * Threads:  ring_reserve/ring_commit/ring_flush by the lane's sampler; ring_take/ring_release/ring_idle by the
- *           publisher; ring_counts by anyone (lower bounds while others run, exact when they are quiet).
+ * Threads:  ring_reserve/ring_commit by the lane's sampler; ring_take/ring_release/ring_idle by the publisher;
+ *           ring_counts/ring_backlog by anyone (lower bounds while others run, exact when they are quiet).
  * Memory:   one block, sized from the limits by ring_size_bytes(); nothing is allocated later.
  * Units:    sizes in bytes, counts in messages, times in nanoseconds.
  * Errors:   a full ring is no error: the sampler's message replaces the oldest, or is dropped and counted when
@@ -50,6 +50,7 @@ struct ring_record {
 	uint32_t headroom_bytes;
 	uint32_t channel_idx; /* what the definition said: topic, QoS, retain */
 	uint32_t flags;       /* the publisher's own while it holds the record; 0 at take */
+	uint64_t cookie;      /* the publisher's own too, for example a packet id; 0 at take */
 	uint64_t time_ns;     /* monotonic, at commit */
 	uint64_t sequence;    /* counts up by one a message in its lane, from 1 */
 	uint32_t lane_idx;
@@ -90,15 +91,17 @@ NODISCARD uint8_t *ring_reserve(struct ring *r, uint32_t lane_idx, uint32_t head
  * store. */
 void ring_commit(struct ring *r, uint32_t lane_idx, uint32_t channel_idx, uint32_t payload_bytes, struct mono now);
 
-/* Publisher: takes up to `room` of the oldest messages into out[]; returns how many. 0: nothing to take now, or the
- * limit of held segments is reached. Discards what exceeds message_count (overwritten) or max_age (expired)
- * first. Within a lane in order of commit; among lanes the older first, as far as one round saw. */
+/* Publisher: takes up to `room` of the oldest messages into out[]; returns how many. Discards what exceeds
+ * message_count (overwritten) or max_age (expired) first. Within a lane in order of commit; among lanes the older
+ * first, as far as one round saw. 0: nothing to take now; or as much is held as the ring allows (a quarter of it);
+ * or so much had to be discarded that the rest is left to the next call (ring_idle says false then). */
 NODISCARD uint32_t ring_take(struct ring *r, struct ring_record **out, uint32_t room, struct mono now);
 
 /* Publisher: the message is through (sent for QoS 0, acknowledged for QoS 1 and 2). In any order. */
 void ring_release(struct ring *r, struct ring_record *rec);
 
-/* Publisher: is there certainly nothing to take? False may be wrong by a message that comes in just now. */
+/* Publisher: would ring_take give nothing? False may be wrong; true is right but for a message that comes in just now.
+ * Also true while so much is held that ring_take gives nothing until a release. */
 NODISCARD bool ring_idle(struct ring *r);
 
 /* Publisher: messages committed and not yet taken, as far as its own view goes; what `buffered` in status is. Any
