@@ -490,7 +490,7 @@ TEST(memory_is_little_more_than_twice_the_messages)
 		uint64_t data_bytes = counts[i] * 352ull;
 
 		EXPECT(ring_size_bytes(&l) >= 2 * data_bytes);
-		EXPECT(ring_size_bytes(&l) <= 2 * data_bytes + data_bytes / 4 + 160000);
+		EXPECT(ring_size_bytes(&l) <= 2 * data_bytes + data_bytes / 2 + 160000);
 	}
 }
 

@@ -1,0 +1,291 @@
+/* tests/race/race.c - the ring under more threads than cores, for ThreadSanitizer and for itself.
+ *
+ * Usage:    race [--seconds N] [--seed S]; exit 0, or 1 with what was violated. `make race` builds it with TSan.
+ *
+ * Three samplers, a publisher that holds messages at random and lets them go in any order, and an observer of the
+ * counters run on rings of changing shape, from four segments of one record upwards. A payload is a function of lane
+ * and sequence: it is verified when taken and again when released. After each ring the samplers stop, the publisher
+ * drains, and order, conservation and every invariant of the quiet ring are checked.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/prng.h"
+#include "core/ring_layout.h"
+
+#define LANES	     3u
+#define HOLDS_MAX    96u
+#define HEADROOM     16u
+#define PAYLOAD_MIN  16u
+#define PAYLOAD_MAX  80u
+#define ROUND_NS     (250 * NS_PER_MS)
+#define STRIDE_BYTES (sizeof(struct ring_record) + HEADROOM + PAYLOAD_MAX)
+
+static _Atomic bool stopping;
+
+struct sampler {
+	pthread_t thread;
+	struct ring *ring;
+	uint32_t lane_idx;
+	uint64_t seed;
+	uint64_t committed_count;
+	uint64_t dropped_count;
+};
+
+struct held {
+	struct ring_record *rec;
+	uint64_t sequence;
+};
+
+struct publisher {
+	struct ring *ring;
+	struct prng prng;
+	struct held held[HOLDS_MAX];
+	uint32_t held_count;
+	uint64_t last_sequence[LANES];
+	uint64_t taken_count;
+};
+
+static void fail(const char *what)
+{
+	(void)fprintf(stderr, "race: %s\n", what);
+	exit(1);
+}
+
+static uint32_t payload_bytes_of(uint32_t lane_idx, uint64_t sequence)
+{
+	return PAYLOAD_MIN +
+	       (uint32_t)((sequence * 2654435761u + lane_idx) >> 7) % (PAYLOAD_MAX - PAYLOAD_MIN + 1);
+}
+
+static void payload_fill(uint8_t *payload, uint32_t size_bytes, uint32_t lane_idx, uint64_t sequence)
+{
+	memcpy(payload, &sequence, sizeof(sequence));
+	for (uint32_t i = sizeof(sequence); i < size_bytes; i++)
+		payload[i] = (uint8_t)(sequence * 31 + i * 7 + lane_idx);
+}
+
+static void payload_verify(struct ring_record *rec, uint64_t sequence, const char *what)
+{
+	uint8_t expected[PAYLOAD_MAX];
+	uint32_t size_bytes = payload_bytes_of(rec->lane_idx, sequence);
+
+	payload_fill(expected, size_bytes, rec->lane_idx, sequence);
+	if (rec->sequence != sequence || rec->payload_bytes != size_bytes || rec->headroom_bytes != HEADROOM)
+		fail(what);
+	if (memcmp(ring_payload(rec), expected, size_bytes) != 0)
+		fail(what);
+}
+
+static void *sampler_run(void *arg)
+{
+	struct sampler *s = arg;
+	struct prng prng = {.state = s->seed};
+
+	while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
+		uint32_t burst = 1 + prng_below(&prng, 64);
+
+		for (; burst > 0; burst--) {
+			uint64_t sequence = s->committed_count + 1;
+			uint32_t size_bytes = payload_bytes_of(s->lane_idx, sequence);
+			struct mono now = clock_mono();
+			uint8_t *payload = ring_reserve(s->ring, s->lane_idx, HEADROOM, size_bytes, now);
+
+			if (!payload) {
+				s->dropped_count++;
+				continue;
+			}
+			payload_fill(payload, size_bytes, s->lane_idx, sequence);
+			if (prng_below(&prng, 16) == 0)
+				(void)sched_yield(); /* the publisher may touch, others may lap, a message half done */
+			ring_commit(s->ring, s->lane_idx, 0, size_bytes, now);
+			s->committed_count++;
+		}
+		/* Idle lanes: now and then one says nothing for a while, with its segment open. */
+		if (prng_below(&prng, 8) == 0)
+			for (uint32_t n = prng_below(&prng, 200); n > 0; n--)
+				(void)sched_yield();
+	}
+	return NULL;
+}
+
+/* Anyone may ask at any time: no counter goes back, no backlog exceeds its limit. */
+static void *observer_run(void *arg)
+{
+	struct ring *r = arg;
+	struct ring_counts before = {0};
+
+	while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
+		struct ring_counts c = ring_counts(r);
+
+		if (ring_backlog(r) > r->limits.message_count)
+			fail("the backlog is more than message_count");
+		if (c.made < before.made || c.taken < before.taken || c.overwritten < before.overwritten ||
+		    c.dropped < before.dropped || c.released < before.released)
+			fail("a counter went back");
+		before = c;
+		(void)sched_yield();
+	}
+	return NULL;
+}
+
+static void release_some(struct publisher *p, uint32_t count)
+{
+	for (; count > 0; count--) {
+		uint32_t i = prng_below(&p->prng, p->held_count);
+
+		payload_verify(p->held[i].rec, p->held[i].sequence, "a held message changed");
+		ring_release(p->ring, p->held[i].rec);
+		p->held[i] = p->held[--p->held_count];
+	}
+}
+
+static uint32_t take_some(struct publisher *p)
+{
+	struct ring_record *rec[HOLDS_MAX];
+	uint32_t count = ring_take(p->ring, rec, prng_below(&p->prng, HOLDS_MAX - p->held_count + 1),
+				   clock_mono());
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t lane_idx = rec[i]->lane_idx;
+
+		if (lane_idx >= LANES)
+			fail("a message of no lane");
+		if (rec[i]->sequence <= p->last_sequence[lane_idx])
+			fail("a lane's order is broken");
+		p->last_sequence[lane_idx] = rec[i]->sequence;
+		payload_verify(rec[i], rec[i]->sequence, "a message is not what was committed");
+		p->held[p->held_count++] = (struct held){.rec = rec[i], .sequence = rec[i]->sequence};
+	}
+	p->taken_count += count;
+	return count;
+}
+
+static void publish_until(struct publisher *p, uint64_t end_ns)
+{
+	while (clock_mono().ns < end_ns) {
+		uint32_t count = ring_idle(p->ring) ? 0 : take_some(p);
+
+		if (count == 0)
+			(void)sched_yield();
+		/* Sometimes it lets go of little for long, and the ring fills with what is held. */
+		if (p->held_count > 0 && prng_below(&p->prng, 4) != 0)
+			release_some(p, prng_below(&p->prng, p->held_count) + 1);
+		if (prng_below(&p->prng, 64) == 0)
+			for (uint32_t n = prng_below(&p->prng, 100); n > 0; n--)
+				(void)sched_yield();
+	}
+}
+
+/* The samplers are quiet: everything must come out, and the books must balance. */
+static void finish(struct publisher *p, const struct sampler *samplers)
+{
+	struct ring_counts c;
+	uint64_t made = 0, dropped = 0;
+	const char *why;
+
+	do {
+		if (p->held_count > 0)
+			release_some(p, p->held_count);
+	} while (take_some(p) > 0 || p->held_count > 0 || !ring_idle(p->ring));
+	if (ring_check(p->ring, &why) < 0)
+		fail(why);
+	for (uint32_t i = 0; i < LANES; i++) {
+		made += samplers[i].committed_count + samplers[i].dropped_count;
+		dropped += samplers[i].dropped_count;
+	}
+	c = ring_counts(p->ring);
+	if (c.made != made || c.dropped != dropped || c.taken != p->taken_count || c.released != c.taken)
+		fail("the counters are not what was done");
+	if (c.made != c.taken + c.overwritten + c.expired + c.dropped)
+		fail("messages were lost or made up");
+}
+
+/* Every other ring is as the product would have it; the rest have few and small segments, to meet often. */
+static struct ring *ring_of_round(struct prng *prng, uint32_t round)
+{
+	struct ring_limits limits = {
+		.message_count = round % 3 == 0 ? 1 + prng_below(prng, 50) : RING_MESSAGES_MAX,
+		.record_bytes_max = HEADROOM + PAYLOAD_MAX,
+		.lane_count = LANES,
+		.inflight_max = HOLDS_MAX,
+	};
+	uint32_t segment_count = 4u << prng_below(prng, 3);
+	struct ring_shape shape = {
+		.segment_count = segment_count,
+		.segment_bytes = (uint32_t)STRIDE_BYTES * (1 + prng_below(prng, 4)),
+		.stride_bytes = STRIDE_BYTES,
+		.lap_limit = 1 + prng_below(prng, segment_count),
+		.held_limit = 1 + prng_below(prng, segment_count + 1),
+		.waiting_limit = 1 + prng_below(prng, segment_count + 1),
+		.window_count = LANES + 1 + prng_below(prng, segment_count),
+	};
+	struct ring *r = NULL;
+	int rc = round % 2 ? ring_open_shaped(&r, &limits, &shape) : ring_open(&r, &limits);
+
+	if (rc < 0)
+		fail("no ring");
+	return r;
+}
+
+static uint64_t race_round(struct prng *prng, uint32_t round, struct ring_counts *sum)
+{
+	struct ring *r = ring_of_round(prng, round);
+	struct sampler samplers[LANES] = {0};
+	struct publisher p = {.ring = r, .prng = {.state = prng_next(prng)}};
+	struct ring_counts c;
+	pthread_t observer;
+
+	atomic_store(&stopping, false);
+	for (uint32_t i = 0; i < LANES; i++) {
+		samplers[i] = (struct sampler){.ring = r, .lane_idx = i, .seed = prng_next(prng)};
+		if (pthread_create(&samplers[i].thread, NULL, sampler_run, &samplers[i]) != 0)
+			fail("no thread");
+	}
+	if (pthread_create(&observer, NULL, observer_run, r) != 0)
+		fail("no thread");
+	publish_until(&p, clock_mono().ns + ROUND_NS);
+	atomic_store(&stopping, true);
+	for (uint32_t i = 0; i < LANES; i++)
+		(void)pthread_join(samplers[i].thread, NULL);
+	(void)pthread_join(observer, NULL);
+	finish(&p, samplers);
+	c = ring_counts(r);
+	sum->made += c.made;
+	sum->taken += c.taken;
+	sum->overwritten += c.overwritten;
+	sum->dropped += c.dropped;
+	ring_close(r);
+	return c.made;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t seconds = 10, seed = 1;
+	struct prng prng;
+	struct ring_counts sum = {0};
+	uint64_t end_ns;
+	uint32_t round = 0;
+
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (strcmp(argv[i], "--seconds") == 0)
+			seconds = strtoull(argv[i + 1], NULL, 10);
+		else if (strcmp(argv[i], "--seed") == 0)
+			seed = strtoull(argv[i + 1], NULL, 10);
+	}
+	prng = (struct prng){.state = seed};
+	end_ns = clock_mono().ns + seconds * NS_PER_S;
+	do {
+		if (race_round(&prng, round++, &sum) == 0)
+			fail("no messages at all");
+	} while (clock_mono().ns < end_ns);
+	(void)printf(
+		"race: %llu messages, %llu taken, %llu overwritten, %llu dropped in %u rings: conserved, "
+		"in order, unchanged while held\n",
+		(unsigned long long)sum.made, (unsigned long long)sum.taken,
+		(unsigned long long)sum.overwritten, (unsigned long long)sum.dropped, round);
+	return 0;
+}
