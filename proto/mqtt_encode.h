@@ -4,10 +4,10 @@
  *           backwards from the payload for the data path (mqtt_publish.h).
  * Owner:    the caller's writer; on an error nothing of the packet is left in it.
  * Threads:  pure.
- * Errors:   the bytes written (> 0), or -ENOSPC: the writer is too small; -EMSGSIZE: longer than the protocol allows
- *           (a string over 65,535 bytes, a packet over MQTT_PACKET_BYTES_MAX); -EINVAL: mqtt_decode() would refuse
- *           it, so that we never send what we would not accept. The peer's Maximum Packet Size is the caller's to
- *           compare with the result.
+ * Errors:   the bytes written (> 0), or -ENOSPC: the writer is too small; -EMSGSIZE: the packet would be longer than
+ *           the protocol allows; -EINVAL: a string is over 65,535 bytes, or mqtt_decode() would refuse the packet: we
+ *           never send what we would not accept. The peer's Maximum Packet Size is the caller's to compare with the
+ *           result. What 3.1.1 does not have (properties, reason codes of acknowledgements) is left out there.
  * Source:   OASIS MQTT Version 5.0, MQTT Version 3.1.1.
  */
 #ifndef PROTO_MQTT_ENCODE_H

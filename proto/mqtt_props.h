@@ -68,8 +68,6 @@ struct mqtt_prop_info {
 	uint8_t repeats; /* 1: may stand more than once (in a SUBSCRIBE the Subscription Identifier may not) */
 	uint32_t value_min; /* domain of numbers */
 	uint32_t value_max;
-	const char *statement; /* the rule that a repetition breaks */
-	const char *domain_statement;
 };
 
 /* What is known of an identifier, or NULL. */
@@ -131,7 +129,8 @@ struct mqtt_error {
 NODISCARD int mqtt_props_decode(struct bytes raw, unsigned place, enum mqtt_side from, struct mqtt_props *out,
 				struct mqtt_error *err);
 
-/* Bytes of the properties without the length before them; SIZE_MAX when raw is not well-formed. */
+/* Bytes of the properties without the length before them; SIZE_MAX when raw is not well-formed or a string is over
+ * 65,535 bytes. */
 NODISCARD size_t mqtt_props_size_bytes(const struct mqtt_props *p);
 
 /* The properties without the length before them (what a prepared PUBLISH header takes). 0, or -ENOSPC. */
