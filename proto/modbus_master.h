@@ -16,8 +16,8 @@
  * What an action points to is good until the next call. After opened() and closed(), tick too.
  *
  * Time. A block's polls are due at start + phase + k * period, on a grid that never drifts. A poll that was not sent when
- * the next one is due is skipped and counted (missed), never queued: for each block, missed + requested slots = slots
- * that came. Among what is due the earliest goes first.
+ * the next one is due is skipped and counted (missed), never queued: for each block, slots that came = missed +
+ * requested (but for illegal ones, below). Among what is due the earliest goes first.
  *
  * A unit, in the eyes of the circuit breaker (answering with an exception is answering; gateway exceptions 10 and 11 mean
  * that the unit did not):
@@ -51,6 +51,7 @@
 #include "core/clock.h"
 #include "proto/modbus_pdu.h"
 #include "proto/modbus_plan.h"
+#include "proto/modbus_queue.h"
 #include "proto/modbus_rtu.h"
 #include "proto/modbus_tcp.h"
 
@@ -113,26 +114,11 @@ enum modbus_device_state { MODBUS_DEVICE_OK, MODBUS_DEVICE_SUSPENDED };
 struct modbus_device {
 	struct modbus_device_config config;
 	enum modbus_device_state state;
-	bool probing; /* the request on the way is its probe */
 	uint32_t timeouts_in_row;
 	struct mono last_timeout; /* its polls queue behind what was due then */
 	struct mono probe_at;	  /* SUSPENDED: not before */
 	uint64_t backoff_ns;
 	uint64_t requests, responses, timeouts, exceptions, suspensions; /* counters */
-};
-
-enum modbus_poll_state { MODBUS_POLL_QUEUED, MODBUS_POLL_SENT };
-
-struct modbus_poll {
-	struct mono due;   /* its present slot on the grid */
-	struct mono order; /* its place in the queue: due, or later */
-	enum modbus_poll_state state;
-	enum modbus_failure to_report; /* NONE, or what is still to be told as FAILED */
-	bool illegal;		       /* refused by the device; asked for again seldom */
-	bool skipped;		       /* its latest slot went by without a request */
-	uint32_t heap_idx;	       /* QUEUED */
-	uint64_t missed;	       /* counter */
-	uint64_t requested;	       /* counter */
 };
 
 struct modbus_transaction {
@@ -160,19 +146,18 @@ struct modbus_master_stats {
 struct modbus_master {
 	struct modbus_master_config config; /* devices and items: the master's own pointers */
 	bool open;
-	struct mono start; /* origin of the grid */
 	struct modbus_device *devices;
 	struct modbus_block *blocks; /* room for item_count: a block may be split down to its items */
-	struct modbus_poll *polls;   /* beside blocks */
+	struct modbus_queue queue;   /* its polls stand beside blocks */
 	uint32_t *order;	     /* item indices; blocks refer to it */
-	uint32_t *heap;		     /* block indices by polls[].order: all that are QUEUED */
-	uint32_t block_count, heap_count;
+	uint32_t block_count;
 	uint32_t report_count, report_next; /* blocks with something to_report, and where to look next */
 	uint32_t suspended_count;
 	bool probe_on_way;
 	struct mono probe_free_at; /* no probe before */
 	struct mono quiet_until;   /* RTU: nothing is sent before */
 	struct mono noise_since;   /* RTU: when the garbage began; 0: none */
+	struct mono last_timeout;  /* TCP: requests from before fell into the same silence */
 	uint32_t mute_timeouts;	   /* TCP: in a row without a byte */
 	const char *reset_reason;  /* a RESET is still to be told */
 	uint16_t next_transaction_id;

@@ -76,7 +76,8 @@ NODISCARD int modbus_request_encode(const struct modbus_request *request, struct
 /* The other end: 0 and *out (data borrowed from pdu), or the exception code a server answers with. */
 NODISCARD int modbus_request_decode(struct bytes pdu, struct modbus_request *out);
 
-/* Bytes of the normal response's PDU. */
+/* Bytes of the request's PDU, and of its normal response's. */
+NODISCARD size_t modbus_request_bytes(const struct modbus_request *request);
 NODISCARD size_t modbus_response_bytes(const struct modbus_request *request);
 
 /* Checks function echo, byte count, echoed fields. 0, -EREMOTEIO or -EPROTO; *out says more. */

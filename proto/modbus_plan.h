@@ -45,9 +45,9 @@ NODISCARD int modbus_plan(const struct modbus_item *items, uint32_t item_count,
 			  const struct modbus_plan_limits *limits, uint32_t *order,
 			  struct modbus_block *blocks, uint32_t block_room);
 
-/* Cuts a block of two or more items in two, at its widest gap or else in the middle: *block keeps the lower part, *upper
- * is the rest. For a block that a device refuses. */
-void modbus_plan_split(const struct modbus_item *items, const uint32_t *order, struct modbus_block *block,
-		       struct modbus_block *upper);
+/* Cuts a block in two, at its widest gap or else near the middle: 0, *block keeps the lower part, *upper is the rest.
+ * For a block that a device refuses. -ENOENT: all its items are the same registers, nothing is gained by a cut. */
+NODISCARD int modbus_plan_split(const struct modbus_item *items, const uint32_t *order,
+				struct modbus_block *block, struct modbus_block *upper);
 
 #endif
