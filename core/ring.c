@@ -67,10 +67,9 @@ static int segment_open(struct ring *r, struct ring_sampler *s, struct ring_lane
 				      RING_COUNT_LOAD(&counts->overwritten) + lost_count,
 				      memory_order_release); /* D, as the zero after it */
 		atomic_store_explicit(&counts->overwriting, 0, memory_order_release);
-		/* Not before the CAS, when the segment is another's; and with the lap in it, because the publisher
-		 * may touch at once and must not take the old fill for the new. */
-		RING_STORE(&seg->committed, ring_committed_word(r, pos, 0), release); /* B */
-		(void)RING_CAS(&r->map->head, pos, pos + 1, release);		      /* C */
+		/* committed still speaks of an earlier lap, which reads as nothing: it needs no reset, and could not
+		 * have one, before the CAS (the segment is another's) or after it (the publisher may be in it). */
+		(void)RING_CAS(&r->map->head, pos, pos + 1, release); /* C */
 		s->segment_idx = segment_idx_of(r, pos);
 		s->position = pos;
 		s->fill = s->record_count = 0;

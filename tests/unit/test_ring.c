@@ -259,6 +259,19 @@ TEST(a_very_slow_lane_keeps_its_newest_and_loses_its_oldest)
 	finish(r);
 }
 
+/* Or its fresh messages would be the next to be overwritten. */
+TEST(a_slow_lane_never_writes_into_the_oldest_part_of_the_ring)
+{
+	struct ring *r = ring_new(1000, 2);
+
+	for (uint64_t v = 1; v <= 50000; v++) {
+		EXPECT(push(r, v % 500 == 0, v));
+		if (v % 500 == 0)
+			EXPECT(r->map->head - r->samplers[1].position <= r->shape.segment_count / 4);
+	}
+	finish(r);
+}
+
 TEST(the_newest_are_kept_while_others_are_held_through_the_outage)
 {
 	struct ring *r = ring_new(500, 3);
