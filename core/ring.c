@@ -44,14 +44,14 @@ static int segment_open(struct ring *r, struct ring_sampler *s, struct ring_lane
 		pos = RING_LOAD(&r->map->head, acquire); /* C */
 		seg = &r->segments[segment_idx_of(r, pos)];
 		word = RING_LOAD(&seg->word, acquire); /* A */
-		if (ring_position(word) > pos)	       /* our head is old */
+		if (ring_position(word) > pos)         /* our head is old */
 			continue;
 		if (ring_position(word) == pos) { /* taken, and head not moved yet: help */
 			(void)RING_CAS(&r->map->head, pos, pos + 1, release); /* C */
 			continue;
 		}
-		if (ring_state(word) != RING_SEG_READY &&
-		    ring_state(word) != RING_SEG_FREE) {				 /* leave a hole */
+		/* Not to be had: leave a hole. */
+		if (ring_state(word) != RING_SEG_READY && ring_state(word) != RING_SEG_FREE) {
 			skipped_count += RING_CAS(&r->map->head, pos, pos + 1, release); /* C */
 			continue;
 		}
@@ -286,7 +286,7 @@ static void segment_refresh(struct ring *r, uint32_t idx)
 	struct ring_publisher *p = &r->publisher;
 	struct ring_touched *t = &p->touched[idx];
 	struct ring_segment *seg = &r->segments[idx];
-	uint64_t word = RING_LOAD(&seg->word, acquire);					   /* A */
+	uint64_t word = RING_LOAD(&seg->word, acquire);                                    /* A */
 	uint32_t seen = ring_fill_of(r, t->position, RING_LOAD(&seg->committed, acquire)); /* B */
 
 	if (!t->closed && ring_state(word) == RING_SEG_CLAIMED) {
@@ -331,9 +331,9 @@ struct taking {
 	uint32_t room;
 	uint32_t count;
 	uint32_t discards_left;
-	uint64_t excess_count;	/* unsent messages beyond message_count */
+	uint64_t excess_count;  /* unsent messages beyond message_count */
 	uint64_t expired_to_ns; /* commit times before this are too old */
-	uint64_t head;		/* how far this call walks */
+	uint64_t head;          /* how far this call walks */
 };
 
 static bool can_walk(const struct ring *r, uint64_t head)
@@ -389,6 +389,28 @@ static bool record_pass(struct ring *r, struct ring_touched *t, struct ring_reco
 	return true;
 }
 
+/* Discards a lane's whole first segment without reading its records, each of which would cost a cache line from
+ * another core: all of it is excess, and all of it is older than what any other lane has. */
+static void discard_whole(struct ring *r, uint32_t idx, uint64_t until_ns, struct taking *k)
+{
+	struct ring_touched *t = &r->publisher.touched[idx];
+	uint64_t record_count;
+
+	if (k->excess_count == 0 || k->discards_left == 0 || !t->closed || t->taken != 0)
+		return;
+	if (until_ns != UINT64_MAX) { /* the lane's next segment begins where this one has ended */
+		if (t->next_idx == RING_NO_SEGMENT || ring_record_at(r, t->next_idx, 0)->time_ns > until_ns)
+			return;
+	}
+	record_count = RING_COUNT_LOAD(&r->segments[idx].record_count);
+	if (record_count > k->excess_count)
+		return;
+	k->discards_left--;
+	k->excess_count -= record_count;
+	RING_COUNT_ADD(&r->map->discarded, record_count);
+	t->taken = t->seen;
+}
+
 /* Takes from one lane's first segment until another lane is older. False: stop altogether. */
 static bool take_run(struct ring *r, uint32_t lane_idx, uint64_t until_ns, struct taking *k)
 {
@@ -397,6 +419,7 @@ static bool take_run(struct ring *r, uint32_t lane_idx, uint64_t until_ns, struc
 	uint32_t idx = q->first_idx;
 	struct ring_touched *t = &p->touched[idx];
 
+	discard_whole(r, idx, until_ns, k);
 	while (t->taken < t->seen) {
 		struct ring_record *rec = ring_record_at(r, idx, t->taken);
 		uint32_t units = ring_record_units(rec->headroom_bytes, rec->payload_bytes);

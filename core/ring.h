@@ -24,6 +24,7 @@
 #ifndef CORE_RING_H
 #define CORE_RING_H
 
+#include "core/assert.h"
 #include "core/base.h"
 #include "core/clock.h"
 
@@ -84,12 +85,13 @@ void ring_close(struct ring *r);
 /* Sampler: room for a message of headroom + at most payload_bytes_max, or NULL (dropped, counted). Returns where the
  * payload is to be written. At most one reservation a lane is open; a reservation that is not committed is
  * simply reserved again. headroom + payload_bytes_max <= record_bytes_max. */
-NODISCARD uint8_t *ring_reserve(struct ring *r, uint32_t lane_idx, uint32_t headroom_bytes, uint32_t payload_bytes_max,
-				struct mono now);
+NODISCARD uint8_t *ring_reserve(struct ring *r, uint32_t lane_idx, uint32_t headroom_bytes,
+				uint32_t payload_bytes_max, struct mono now);
 
 /* Sampler: the reserved message has this many payload bytes (<= reserved) and is there for the publisher. One release
  * store. */
-void ring_commit(struct ring *r, uint32_t lane_idx, uint32_t channel_idx, uint32_t payload_bytes, struct mono now);
+void ring_commit(struct ring *r, uint32_t lane_idx, uint32_t channel_idx, uint32_t payload_bytes,
+		 struct mono now);
 
 /* Publisher: takes up to `room` of the oldest messages into out[]; returns how many. Discards what exceeds
  * message_count (overwritten) or max_age (expired) first. Within a lane in order of commit; among lanes the older

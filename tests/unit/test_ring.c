@@ -224,7 +224,7 @@ static void expect_newest_after_outage(uint32_t message_count, uint32_t lane_cou
 
 TEST(exactly_the_newest_messages_arrive_after_an_outage)
 {
-	static const uint32_t counts[] = {1, 2, 3, 7, 16, 100, 999, 1000, 1001, 20000};
+	static const uint32_t counts[] = {1, 2, 3, 7, 16, 100, 999, 1000, 1001, 4000};
 
 	for (size_t i = 0; i < ARRAY_COUNT(counts); i++)
 		for (uint32_t lanes = 1; lanes <= 5; lanes++) {
@@ -237,7 +237,7 @@ TEST(exactly_the_newest_messages_arrive_after_an_outage)
 TEST(exactly_the_newest_messages_arrive_with_the_most_lanes)
 {
 	expect_newest_after_outage(1, RING_LANES_MAX, 5000);
-	expect_newest_after_outage(1000, RING_LANES_MAX, 200000);
+	expect_newest_after_outage(1000, RING_LANES_MAX, 50000);
 }
 
 TEST(a_very_slow_lane_keeps_its_newest_and_loses_its_oldest)
