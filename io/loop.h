@@ -28,13 +28,18 @@ struct completion {
 	struct completion *next; /* the loop's own */
 	int res;                 /* the loop's own */
 	bool active;             /* between start and done(); read-only */
+	uint8_t flags;           /* the loop's own */
 };
 
+#define LOOP_OPERATIONS_MAX 8192
+
 struct loop_limits {
-	uint32_t operation_count; /* operations active at a time, at most */
+	uint32_t operation_count; /* operations active at a time, at most; 1..LOOP_OPERATIONS_MAX */
 };
 
 NODISCARD int loop_open(struct loop **out, const struct loop_limits *limits);
+/* What to do about an error of loop_open, for the operator; a static text. */
+const char *loop_open_hint(int error);
 void loop_close(struct loop *l); /* cancels what is left; done() is not called any more */
 
 /* Starts what was queued, waits until something completes, loop_wake, or the deadline (MONO_NEVER: none; one that has
@@ -63,9 +68,10 @@ struct net_address {
 
 /* Where a name led: in the order to try. The caller's, filled at res > 0. */
 struct net_lookup {
-	struct completion completion; /* res: number of addresses, or -errno (-ENOENT: no such name, -EAGAIN: later) */
-	char host[256];               /* set by the caller: a name or a numeric address */
-	uint16_t port;                /* set by the caller */
+	struct completion
+		completion; /* res: number of addresses, or -errno (-ENOENT: no such name, -EAGAIN: later) */
+	char host[256];     /* set by the caller: a name or a numeric address */
+	uint16_t port;      /* set by the caller */
 	struct net_address addresses[NET_ADDRESSES_MAX];
 };
 
@@ -112,7 +118,7 @@ NODISCARD int loop_serial_open(struct loop *l, const char *path, const struct se
 /* Throws away what has come in. */
 void loop_serial_flush(struct loop *l, int handle);
 
-/* res: bytes, 0 at hang-up, or -errno. Short writes are normal. */
+/* For handles of loop_serial_open. res: bytes, 0 at hang-up, or -errno. Short writes are normal. */
 void loop_read(struct loop *l, int handle, void *buffer, size_t size_bytes, struct completion *c);
 void loop_write(struct loop *l, int handle, const void *bytes, size_t size_bytes, struct completion *c);
 
