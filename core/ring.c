@@ -504,6 +504,14 @@ void ring_release(struct ring *r, struct ring_record *rec)
 	}
 }
 
+void ring_give_up(struct ring *r, struct ring_record *rec)
+{
+	RING_COUNT_ADD(&r->map->discarded, 1); /* first: an observer may count it twice, never not at all */
+	RING_COUNT_ADD(&r->map->taken, UINT64_MAX);
+	RING_COUNT_ADD(&r->map->released, UINT64_MAX);
+	ring_release(r, rec);
+}
+
 bool ring_idle(struct ring *r)
 {
 	const struct ring_publisher *p = &r->publisher;

@@ -102,6 +102,10 @@ NODISCARD uint32_t ring_take(struct ring *r, struct ring_record **out, uint32_t 
 /* Publisher: the message is through (sent for QoS 0, acknowledged for QoS 1 and 2). In any order. */
 void ring_release(struct ring *r, struct ring_record *rec);
 
+/* Publisher: the message was taken, but newer ones have filled the ring before it could be sent: it counts as overwritten,
+ * not as taken. */
+void ring_give_up(struct ring *r, struct ring_record *rec);
+
 /* Publisher: would ring_take give nothing? False may be wrong; true is right but for a message that comes in just now.
  * Also true while so much is held that ring_take gives nothing until a release. */
 NODISCARD bool ring_idle(struct ring *r);

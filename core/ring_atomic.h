@@ -13,7 +13,7 @@
 #include "core/base.h"
 
 #ifndef RING_LOAD
-#define RING_LOAD(p, order)	atomic_load_explicit(p, memory_order_##order)
+#define RING_LOAD(p, order)     atomic_load_explicit(p, memory_order_##order)
 #define RING_STORE(p, v, order) atomic_store_explicit(p, v, memory_order_##order)
 #define RING_CAS(p, old, new, order) \
 	atomic_compare_exchange_strong_explicit(p, &(uint64_t){old}, new, memory_order_##order, \

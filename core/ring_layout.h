@@ -15,11 +15,11 @@
 #include "core/assert.h"
 #include "core/ring.h"
 
-#define RING_MAGIC	    0x676e69726e69616dull
+#define RING_MAGIC          0x676e69726e69616dull
 #define RING_LAYOUT_VERSION 1u
-#define RING_UNIT_BYTES	    16u
-#define RING_NO_SEGMENT	    UINT32_MAX
-#define RING_NO_LANE	    UINT32_MAX
+#define RING_UNIT_BYTES     16u
+#define RING_NO_SEGMENT     UINT32_MAX
+#define RING_NO_LANE        UINT32_MAX
 
 /* A segment's word is its position and its state; within a position the states only rise. */
 enum ring_state { RING_SEG_OPEN, RING_SEG_HELD, RING_SEG_READY, RING_SEG_CLAIMED, RING_SEG_FREE };
@@ -53,9 +53,9 @@ static_assert((RING_RECORD_BYTES_MAX + sizeof(struct ring_record)) / RING_UNIT_B
 struct ring_shape {
 	uint32_t segment_count; /* K, a power of two */
 	uint32_t segment_bytes; /* a whole number of largest records */
-	uint32_t stride_bytes;	/* a largest record, with its meta data */
-	uint32_t lap_limit;	/* a lane closes its segment when head is further ahead: K/4 */
-	uint32_t held_limit;	/* closed segments that the publisher may have: K/4 */
+	uint32_t stride_bytes;  /* a largest record, with its meta data */
+	uint32_t lap_limit;     /* a lane closes its segment when head is further ahead: K/4 */
+	uint32_t held_limit;    /* closed segments that the publisher may have: K/4 */
 	uint32_t waiting_limit; /* of those, taken wholly and waiting for releases */
 	uint32_t window_count; /* segments with something to take that the publisher tries to see at a time */
 };
@@ -93,8 +93,8 @@ struct ring_map {
 /* A sampler's own. */
 struct ring_sampler {
 	CACHELINE_ALIGNED uint64_t position; /* of the open segment */
-	uint32_t segment_idx;		     /* RING_NO_SEGMENT: none is open */
-	uint32_t fill;			     /* committed in it */
+	uint32_t segment_idx;                /* RING_NO_SEGMENT: none is open */
+	uint32_t fill;                       /* committed in it */
 	uint32_t record_count;
 	uint32_t reserved_payload_bytes;
 	uint32_t reserved_headroom_bytes;
@@ -105,9 +105,9 @@ struct ring_sampler {
 /* The publisher's own, one a segment. */
 struct ring_touched {
 	uint64_t position;
-	uint32_t seen;	   /* fill that the last round saw */
-	uint32_t taken;	   /* up to here the records are taken, discarded or expired */
-	uint32_t holds;	   /* taken and not released */
+	uint32_t seen;     /* fill that the last round saw */
+	uint32_t taken;    /* up to here the records are taken, discarded or expired */
+	uint32_t holds;    /* taken and not released */
 	uint32_t lane_idx; /* RING_NO_LANE until a record was seen */
 	uint32_t next_idx; /* the lane's next touched segment */
 	uint8_t mine;
@@ -123,10 +123,10 @@ struct ring_queue {
 
 struct ring_publisher {
 	CACHELINE_ALIGNED uint64_t next; /* position to walk to */
-	uint64_t ready_lanes;		 /* bit a lane: its first segment has something to take */
-	uint32_t ready_count;		 /* segments with something to take */
-	uint32_t held_count;		 /* touched, known closed, not freed */
-	uint32_t waiting_count;		 /* of these, wholly taken, with holds */
+	uint64_t ready_lanes;            /* bit a lane: its first segment has something to take */
+	uint32_t ready_count;            /* segments with something to take */
+	uint32_t held_count;             /* touched, known closed, not freed */
+	uint32_t waiting_count;          /* of these, wholly taken, with holds */
 	uint32_t unclosed_count;
 	uint32_t *unclosed; /* touched, to be refreshed in each round; in the order touched */
 	struct ring_touched *touched;

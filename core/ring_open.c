@@ -9,7 +9,7 @@
 #define SEGMENT_BYTES_AIM 65536u
 #define SEGMENT_BYTES_MIN 2048u
 #define SEGMENT_COUNT_MIN 16u
-#define PAGE_BYTES	  4096u
+#define PAGE_BYTES        4096u
 
 /* Where everything lies, from the start of the block. */
 struct offsets {

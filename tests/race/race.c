@@ -16,7 +16,7 @@
 #include "core/prng.h"
 #include "core/ring_layout.h"
 
-#define LANES	     3u
+#define LANES        3u
 #define HOLDS_MAX    96u
 #define HEADROOM     16u
 #define PAYLOAD_MIN  16u
