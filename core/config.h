@@ -1,11 +1,13 @@
 /* core/config.h - one configuration file as plain data: arrays and indices, nothing that points.
  *
- * Purpose:  struct cfg is what the file says with every default filled in and every reference resolved. It can be
- *           compared, printed and made up by a generator. core/schema.c has the one table of keys from which parser,
- *           documentation and ranges come; core/config_check.c the rules that span several keys.
+ * Purpose:  struct cfg is what the file says with every default filled in and every reference resolved. It
+ *           can be compared, printed and made up by a generator. core/schema.c has the one table of keys
+ *           from which parser, documentation and ranges come; core/config_check.c the rules that span
+ *           several keys.
  * Owner:    config_load makes it, config_free ends it; read-only in between.
  * Threads:  immutable after config_load, so any.
- * Units:    durations in nanoseconds, sizes in bytes; a text is an offset into cfg.text (0 is the empty text).
+ * Units:    durations in nanoseconds, sizes in bytes; a text is an offset into cfg.text (0 is the empty
+ *           text).
  * Errors:   all mistakes of a file are collected, each "file:line:column: what, and what to write instead".
  */
 #ifndef CORE_CONFIG_H
@@ -22,12 +24,12 @@
 /* Limits of one file. Each has a test at the limit. */
 #define CFG_SAMPLERS_MAX    64u
 #define CFG_PUBLISHERS_MAX  64u
-#define CFG_TARGETS_MAX	    4096u
-#define CFG_LINES_MAX	    16384u
-#define CFG_DEVICES_MAX	    65536u
-#define CFG_TAGS_MAX	    1048576u
+#define CFG_TARGETS_MAX     4096u
+#define CFG_LINES_MAX       16384u
+#define CFG_DEVICES_MAX     65536u
+#define CFG_TAGS_MAX        1048576u
 #define CFG_DEFINITIONS_MAX 65536u
-#define CFG_REFS_MAX	    4194304u
+#define CFG_REFS_MAX        4194304u
 #define CFG_URLS_PER_TARGET 16u
 #define CFG_TOPIC_BYTES_MAX 1024u /* of a template */
 #define CFG_FILE_BYTES_MAX  (64u << 20)
@@ -40,14 +42,14 @@ struct cfg_place {
 
 struct cfg_sampler {
 	uint32_t name;
-	int32_t cpu;	  /* -1: not pinned */
+	int32_t cpu;      /* -1: not pinned */
 	uint8_t priority; /* SCHED_FIFO 1..99; 0: the ordinary scheduler */
 	struct cfg_place place;
 };
 
 struct cfg_publisher {
 	uint32_t name;
-	int32_t cpu;	      /* -1: not pinned */
+	int32_t cpu;          /* -1: not pinned */
 	uint32_t flush_bytes; /* a batch goes out when it is this large ... */
 	uint64_t flush_ns;    /* ... or when its oldest message has waited this long; 0: at once */
 	struct cfg_place place;
@@ -89,10 +91,10 @@ struct cfg_target {
 	uint32_t password; /* a reference: file:, env:, cred:; never the secret itself */
 	bool clean_start;
 	uint64_t session_expiry_ns;
-	uint64_t keep_alive_ns;	     /* 0: off; at most 65535 s */
+	uint64_t keep_alive_ns;      /* 0: off; at most 65535 s */
 	uint64_t connect_timeout_ns; /* 0: wait */
 	uint64_t reconnect_base_ns, reconnect_cap_ns, reconnect_stable_ns;
-	uint32_t max_inflight;	   /* QoS 1 and 2 messages without an acknowledgement */
+	uint32_t max_inflight;     /* QoS 1 and 2 messages without an acknowledgement */
 	uint32_t topic_alias_max;  /* aliases we use at most, within the server's limit; 0: none */
 	uint32_t max_packet_bytes; /* what we accept from the server */
 	uint32_t buffer_messages;
@@ -116,7 +118,7 @@ struct cfg_line {
 	uint8_t data_bits, stop_bits;
 	enum cfg_serial_mode serial_mode;
 	uint32_t outstanding_max; /* modbus_tcp: requests on the way at a time */
-	uint32_t gap_registers;	  /* unused registers that a merged read may span */
+	uint32_t gap_registers;   /* unused registers that a merged read may span */
 	uint64_t connect_timeout_ns;
 	uint64_t reconnect_base_ns, reconnect_cap_ns;
 	uint32_t synthetic_tag_count;
@@ -124,8 +126,8 @@ struct cfg_line {
 	struct cfg_place place;
 };
 
-/* Letters are the bytes of the value from its most significant (A); written in the order in which the device sends
- * them. */
+/* Letters are the bytes of the value from its most significant (A); written in the order in which the
+ * device sends them. */
 enum cfg_order { CFG_ORDER_ABCD, CFG_ORDER_CDAB, CFG_ORDER_BADC, CFG_ORDER_DCBA };
 
 struct cfg_device {
@@ -134,7 +136,7 @@ struct cfg_device {
 	uint8_t unit; /* 0 for the device that a synthetic line makes */
 	uint64_t every_ns;
 	uint64_t timeout_ns;
-	enum cfg_order order;	       /* for tags without one of their own */
+	enum cfg_order order;          /* for tags without one of their own */
 	uint32_t tag_first, tag_count; /* its tags stand together in cfg.tags */
 	struct cfg_place place;
 };
@@ -158,8 +160,8 @@ struct cfg_tag {
 	enum cfg_tag_type type;
 	enum cfg_order order; /* the tag's own, or its device's */
 	double scale, offset; /* value = raw * scale + offset */
-	bool scaled;	      /* false: the raw number as it is, exact */
-	uint32_t unit;	      /* a text: kW */
+	bool scaled;          /* false: the raw number as it is, exact */
+	uint32_t unit;        /* a text: kW */
 	uint64_t every_ns;    /* the tag's own, or its device's */
 	enum cfg_deadband deadband;
 	double deadband_size;
@@ -173,12 +175,12 @@ struct cfg_definition {
 	uint32_t name;
 	uint32_t target_idx;
 	enum cfg_mode mode;
-	uint64_t cycle_ns;	    /* periodic */
-	uint64_t heartbeat_ns;	    /* on-change; 0: none */
+	uint64_t cycle_ns;          /* periodic */
+	uint64_t heartbeat_ns;      /* on-change; 0: none */
 	enum cfg_deadband deadband; /* on-change; NONE: each tag's own */
 	double deadband_size;
 	uint32_t ref_first, ref_count; /* its tags, resolved and without repetition: into cfg.refs */
-	uint32_t topic;		       /* template: {node} {device} {tag} {definition} {target} */
+	uint32_t topic;                /* template: {node} {device} {tag} {definition} {target} */
 	enum cfg_payload payload;
 	uint8_t qos;
 	bool retain;
@@ -197,7 +199,7 @@ struct cfg {
 	struct cfg_tag *tags;
 	struct cfg_definition *definitions;
 	uint32_t *refs; /* tag indices of all definitions */
-	char *text;	/* all texts, each ends with a zero */
+	char *text;     /* all texts, each ends with a zero */
 	uint32_t sampler_count, publisher_count, target_count, url_count, line_count, device_count, tag_count,
 		definition_count, ref_count, text_bytes;
 };
@@ -207,8 +209,8 @@ static inline const char *cfg_text(const struct cfg *c, uint32_t text)
 	return c->text + text;
 }
 
-/* What was wrong: "file:line:column: message", one a line, in the order of the file. At most CFG_ERRORS_MAX are kept,
- * the rest is counted. */
+/* What was wrong: "file:line:column: message", one a line, in the order of the file. At most
+ * CFG_ERRORS_MAX are kept, the rest is counted. */
 #define CFG_ERRORS_MAX 200u
 struct cfg_errors {
 	char **lines;
@@ -217,8 +219,8 @@ struct cfg_errors {
 };
 void config_errors_free(struct cfg_errors *errors);
 
-/* Reads and checks a file. 0 and *out, or -EINVAL with every mistake in errors, or -errno where the file cannot be read
- * (that is in errors too). */
+/* Reads and checks a file. 0 and *out, or -EINVAL with every mistake in errors, or -errno where the file
+ * cannot be read (that is in errors too). */
 NODISCARD int config_load(const char *path, struct cfg **out, struct cfg_errors *errors);
 
 /* The same from memory; file is the name for messages. For tests, fuzzers and the simulator. */
@@ -228,8 +230,8 @@ void config_free(struct cfg *c);
 /* The table of keys as text for people (--print-schema). */
 int config_print_schema(int fd);
 
-/* The secret that a reference names, read when it is needed: 0 and its bytes (a final newline is cut off), or -errno.
- * base_dir: where relative file: paths start. The caller wipes the buffer. */
+/* The secret that a reference names, read when it is needed: 0 and its bytes (a final newline is cut off),
+ * or -errno. base_dir: where relative file: paths start. The caller wipes the buffer. */
 NODISCARD int config_secret(const char *reference, const char *base_dir, char *buffer, size_t size_bytes,
 			    size_t *out_bytes);
 

@@ -1,6 +1,7 @@
 /* core/config_build.h - the workshop in which a struct cfg is made; for core/config_*.c only.
  *
- * Purpose:  what reading, checking and resolving share: the tree, the texts, the names, what has been complained about.
+ * Purpose:  what reading, checking and resolving share: the tree, the texts, the names, what has been
+ *           complained about.
  * Owner:    config_parse, for the length of one call.
  * Threads:  none shared.
  * Errors:   mistakes of the file go to the report and reading goes on; rc becomes -ENOMEM once and stays.
@@ -51,6 +52,13 @@ const char *config_echo(struct config_echo *e, struct bytes text);
 PRINTF(3, 4) void config_complain(struct config_build *b, uint32_t node, const char *format, ...);
 PRINTF(4, 5)
 void config_complain_at(struct config_build *b, uint32_t line, uint32_t column, const char *format, ...);
+
+/* Is one more suggestion worth its search? Not when nothing more is kept, nor a second time at the same
+ * place. */
+static inline bool config_is_heard(const struct config_build *b, uint32_t node)
+{
+	return b->message_count < CFG_ERRORS_MAX && !b->tree.nodes[node].bad;
+}
 
 /* "; did you mean `x`?" where something is near, or "; " and the words otherwise. */
 #define CONFIG_HINT_BYTES 192u

@@ -1,4 +1,5 @@
-/* The rules that span several keys. A rule is silent where one of its keys has been complained about already. */
+/* The rules that span several keys. A rule is silent where one of its keys has been complained about
+ * already. */
 #include <stdio.h>
 #include <string.h>
 

@@ -304,6 +304,15 @@ static void read_tags(struct config_build *b, struct cfg_device *d, uint32_t dev
 	d->tag_count = c->tag_count - d->tag_first;
 }
 
+/* Somebody wrote out the device that a synthetic line makes by itself. The line has been complained about,
+ * so the name need not be. */
+static bool is_own_device(const struct cfg *c, const struct cfg_device *d)
+{
+	const struct cfg_line *l = d->line_idx != CFG_NONE ? &c->lines[d->line_idx] : NULL;
+
+	return l && l->kind == CFG_LINE_SYNTHETIC && !strcmp(cfg_text(c, l->name), cfg_text(c, d->name));
+}
+
 static void read_devices(struct config_build *b)
 {
 	uint32_t list = find_section(b, SCHEMA_DEVICE, "devices", CFG_DEVICES_MAX);
@@ -330,7 +339,8 @@ static void read_devices(struct config_build *b)
 		config_read_object(b, SCHEMA_DEVICE, node, d);
 		config_check_device(b, d, node);
 		read_tags(b, d, device_idx, node);
-		add_name(b, SCHEMA_DEVICE, 0, node, d->name, device_idx);
+		if (!is_own_device(c, d))
+			add_name(b, SCHEMA_DEVICE, 0, node, d->name, device_idx);
 	}
 	if (b->rc == 0 && c->device_count > CFG_DEVICES_MAX)
 		config_complain(b, b->tree.root, "more than %u devices, with those of synthetic lines",
@@ -341,8 +351,9 @@ static void read_definitions(struct config_build *b)
 {
 	uint32_t list = find_section(b, SCHEMA_DEFINITION, "definitions", CFG_DEFINITIONS_MAX);
 	uint32_t count = list_count(b, list);
-	/* A pattern is tried on one tag: one step. Some seconds of work at most, for the largest file there may be. */
-	uint64_t steps_left = 1ull << 27;
+	/* A pattern is tried on one tag: one step. Some seconds of work at most, for the largest file
+	 * there may be. */
+	uint64_t steps_left = 1ull << 26;
 	struct cfg *c = b->cfg;
 	struct cfg_definition preset = {.target_idx = CFG_NONE};
 	uint32_t *stamps = room_for(b, c->tag_count, sizeof(*stamps));

@@ -51,6 +51,10 @@ static void unknown_key(struct config_build *b, const struct entry *e, uint32_t 
 	struct config_echo echo;
 	struct suggest s;
 
+	if (!config_is_heard(b, key_node)) {
+		b->message_total += !b->tree.nodes[key_node].bad;
+		return;
+	}
 	if (!looks_like_key(key) && !bytes_equal(key, bytes_of_text("<<"))) {
 		config_complain(b, key_node, "this is no key of a %s; write `key: value`", noun);
 		return;
@@ -76,6 +80,8 @@ static void read_scalar(struct config_build *b, const struct entry *e, const str
 		config_complain(b, node, "`%s` is %s; write a single value", k->key, shape(b, node));
 		return;
 	}
+	if ((k->type == SCHEMA_REFERENCE || k->type == SCHEMA_WORD) && b->tree.nodes[node].bad)
+		return; /* by an alias again: the field keeps its preset */
 	if (!config_field_set(b, k, tree_text(&b->tree, node), e->object, why))
 		config_complain(b, node, "%s", why);
 }

@@ -13,14 +13,15 @@
 struct search {
 	struct config_build *b;
 	struct cfg_definition *d;
-	uint32_t node;	  /* the name or pattern */
+	uint32_t node;    /* the name or pattern */
 	uint32_t *stamps; /* a tag's stamp is this definition's: it has it already */
 	uint32_t stamp;
 	uint64_t *steps_left;
 	uint32_t match_count;
 };
 
-/* Does the text match, where * stands for any run of characters? Both ends move forward only: at most size * size. */
+/* Does the text match, where * stands for any run of characters? Only the last star is
+ * ever tried again, so the work is at most the product of both sizes. */
 static bool matches(struct bytes pattern, struct bytes text)
 {
 	size_t p = 0, t = 0, star = SIZE_MAX, star_text = 0;
@@ -47,10 +48,12 @@ static bool matches(struct bytes pattern, struct bytes text)
 static struct bytes full_name(const struct cfg *c, const struct cfg_tag *t,
 			      char buffer[static FULL_NAME_BYTES_MAX + 1])
 {
-	int n = snprintf(buffer, FULL_NAME_BYTES_MAX + 1, "%s.%s",
-			 cfg_text(c, c->devices[t->device_idx].name), cfg_text(c, t->name));
+	struct writer w = writer_of(buffer, FULL_NAME_BYTES_MAX);
 
-	return bytes_of(buffer, min_size((size_t)n, FULL_NAME_BYTES_MAX));
+	write_text(&w, cfg_text(c, c->devices[t->device_idx].name));
+	write_u8(&w, '.');
+	write_text(&w, cfg_text(c, t->name));
+	return bytes_of(buffer, (size_t)(w.at - (uint8_t *)buffer));
 }
 
 static void add_ref(struct search *s, uint32_t tag_idx)
@@ -197,8 +200,12 @@ static void resolve(struct search *s)
 	} else if (is_pattern && !is_literal) {
 		match_range(s, name, 0, b->cfg->tag_count);
 	}
-	if (s->match_count == 0 && !may_be_excused(b, device_idx, is_literal) && !b->tree.nodes[s->node].bad)
+	if (s->match_count > 0 || may_be_excused(b, device_idx, is_literal))
+		return;
+	if (config_is_heard(b, s->node))
 		complain_no_match(s, name, device_idx);
+	else
+		b->message_total += !b->tree.nodes[s->node].bad;
 }
 
 void config_resolve_tags(struct config_build *b, struct cfg_definition *d, uint32_t node, uint32_t *stamps,

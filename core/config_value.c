@@ -221,7 +221,8 @@ static bool set_reference(struct config_build *b, const struct schema_key *k, st
 	if (found != NAME_NONE || b->incomplete[k->refers])
 		return true;
 	suggest_begin(&s, text);
-	for (uint32_t i = 0; i < ix->slot_count && i < 2 * CANDIDATES_MAX; i++)
+	for (uint32_t i = 0;
+	     i < ix->slot_count && i < 2 * CANDIDATES_MAX && b->message_count < CFG_ERRORS_MAX; i++)
 		if (ix->slots[i].name)
 			suggest_offer(&s, bytes_of_text(b->cfg->text + ix->slots[i].name));
 	snprintf(otherwise, sizeof(otherwise), "name one of the section `%ss`", noun);

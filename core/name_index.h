@@ -1,8 +1,9 @@
 /* core/name_index.h - which number a name has: the names of one section while a configuration is read.
  *
- * Purpose:  an open-addressing table from (scope, name) to a number. The scope keeps apart what may repeat: the tags of
- *           two devices, the definitions of two targets.
- * Owner:    the caller's struct; zero is empty, name_index_free ends it. Names are offsets into the caller's text.
+ * Purpose:  an open-addressing table from (scope, name) to a number. The scope keeps apart what may
+ *           repeat: the tags of two devices, the definitions of two targets.
+ * Owner:    the caller's struct; zero is empty, name_index_free ends it. Names are offsets into the
+ *           caller's text.
  * Threads:  none shared.
  * Errors:   -ENOMEM; -EEXIST for a name that is there.
  */

@@ -13,7 +13,7 @@
 #define FIELD(object, field) \
 	.offset = offsetof(struct object, field), .width = sizeof(((struct object *)0)->field)
 #define RANGE(low, high) .min = (low), .max = (high)
-#define ANY		 .min = INT64_MIN, .max = INT64_MAX
+#define ANY              .min = INT64_MIN, .max = INT64_MAX
 
 static const struct schema_word kinds[] = {
 	{"mqtt", 0, false}, {"easyconnect", 1, true}, {"resma", 2, true}, {NULL, 0, false}};
@@ -56,8 +56,8 @@ static const struct schema_word payloads[] = {{"json", CFG_PAYLOAD_JSON, false},
 					      {NULL, 0, false}};
 static const struct schema_word accesses[] = {{"ro", 0, false}, {"rw", 1, true}, {NULL, 0, false}};
 
-/* In the order in which people read it; of one section all keys stand together. `kind` and `access` have one supported
- * word each and no field (width 0). */
+/* In the order in which people read it; of one section all keys stand together. `kind` and `access` have
+ * one supported word each and no field (width 0). */
 const struct schema_key schema_keys[] = {
 	{SCHEMA_ROOT, "node", SCHEMA_NAME, FIELD(cfg, node),
 	 .doc = "{node} in topics; default: the host's name"},

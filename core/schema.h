@@ -1,7 +1,8 @@
 /* core/schema.h - the one table of keys: what may stand in a configuration file.
  *
- * Purpose:  parser, defaults, ranges, suggestions and documentation all come from schema_keys. A key that the design has
- *           and this version has not is in the table too (SCHEMA_LATER), so that it is refused by its name.
+ * Purpose:  parser, defaults, ranges, suggestions and documentation all come from schema_keys. A key that
+ *           the design has and this version has not is in the table too (SCHEMA_LATER), so that it is
+ *           refused by its name.
  * Threads:  constant data.
  * Units:    min and max are nanoseconds, bytes, characters or plain numbers, by the key's type.
  */
@@ -34,27 +35,27 @@ enum schema_section {
 #define SCHEMA_SECTION_COUNT 17
 
 enum schema_type {
-	SCHEMA_TEXT,	   /* uint32_t, an offset into the texts; min .. max bytes */
-	SCHEMA_NAME,	   /* the same, [A-Za-z0-9_.-]{1,64} */
+	SCHEMA_TEXT,       /* uint32_t, an offset into the texts; min .. max bytes */
+	SCHEMA_NAME,       /* the same, [A-Za-z0-9_.-]{1,64} */
 	SCHEMA_PLAIN_NAME, /* the same without dots */
 	SCHEMA_BOOL,
-	SCHEMA_INTEGER,	  /* 1, 2 or 4 bytes wide; min .. max */
-	SCHEMA_LONG,	  /* uint64_t */
-	SCHEMA_SIZE,	  /* uint32_t, bytes */
+	SCHEMA_INTEGER,   /* 1, 2 or 4 bytes wide; min .. max */
+	SCHEMA_LONG,      /* uint64_t */
+	SCHEMA_SIZE,      /* uint32_t, bytes */
 	SCHEMA_DURATION,  /* uint64_t, nanoseconds */
-	SCHEMA_SECONDS,	  /* uint32_t, whole seconds; min and max in nanoseconds */
-	SCHEMA_NUMBER,	  /* double */
-	SCHEMA_WORD,	  /* one of words; 1 or 4 bytes wide */
-	SCHEMA_SECRET,	  /* uint32_t, the text of a reference */
+	SCHEMA_SECONDS,   /* uint32_t, whole seconds; min and max in nanoseconds */
+	SCHEMA_NUMBER,    /* double */
+	SCHEMA_WORD,      /* one of words; 1 or 4 bytes wide */
+	SCHEMA_SECRET,    /* uint32_t, the text of a reference */
 	SCHEMA_REFERENCE, /* uint32_t, the index of a name in section `refers` */
-	SCHEMA_ADDRESS,	  /* struct address */
+	SCHEMA_ADDRESS,   /* struct address */
 	SCHEMA_HOST_PORT, /* the host and port of a line */
-	SCHEMA_FORMAT,	  /* the data bits, parity and stop bits of a line */
-	SCHEMA_URLS,	  /* one URL or a list */
-	SCHEMA_TAGS,	  /* one name or pattern, or a list */
-	SCHEMA_GROUP,	  /* a map, section `refers`, of the same object */
-	SCHEMA_LIST,	  /* a list of maps, section `refers` */
-	SCHEMA_LATER,	  /* not supported by this version */
+	SCHEMA_FORMAT,    /* the data bits, parity and stop bits of a line */
+	SCHEMA_URLS,      /* one URL or a list */
+	SCHEMA_TAGS,      /* one name or pattern, or a list */
+	SCHEMA_GROUP,     /* a map, section `refers`, of the same object */
+	SCHEMA_LIST,      /* a list of maps, section `refers` */
+	SCHEMA_LATER,     /* not supported by this version */
 };
 
 enum schema_need { SCHEMA_OPTIONAL, SCHEMA_REQUIRED };
@@ -72,7 +73,7 @@ struct schema_key {
 	enum schema_type type;
 	enum schema_need need;
 	enum schema_section refers;
-	uint8_t width;	 /* of the field, bytes */
+	uint8_t width;   /* of the field, bytes */
 	uint16_t offset; /* of the field in its object */
 	int64_t min, max;
 	const struct schema_word *words;

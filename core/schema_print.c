@@ -93,7 +93,7 @@ static int print_key(int fd, const struct schema_key *k)
 {
 	const char *section = schema_section_path(k->section);
 	const char *fallback = k->need == SCHEMA_REQUIRED ? "required"
-			       : k->default_text	  ? k->default_text
+			       : k->default_text          ? k->default_text
 							  : "";
 	char path[80], type[80], range[80];
 

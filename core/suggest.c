@@ -38,7 +38,8 @@ uint32_t suggest_distance(struct bytes a, struct bytes b, uint32_t limit)
 
 void suggest_begin(struct suggest *s, struct bytes wanted)
 {
-	/* A third of the letters may be wrong, but a suggestion must share at least half with what was meant. */
+	/* A third of the letters may be wrong, but a suggestion must share at least half with what was
+	 * meant. */
 	uint32_t allowed = wanted.size < 3 ? 1 : (uint32_t)(wanted.size + 5) / 4;
 
 	*s = (struct suggest){.wanted = wanted, .distance = allowed + 1};

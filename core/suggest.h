@@ -1,7 +1,7 @@
 /* core/suggest.h - "did you mean": the known word that is nearest to a mistyped one.
  *
- * Purpose:  offer every candidate, read off the best; insertions, deletions, replacements and swaps of neighbours count
- *           one each, letters are compared without case.
+ * Purpose:  offer every candidate, read off the best; insertions, deletions, replacements and swaps of
+ *           neighbours count one each, letters are compared without case.
  * Owner:    the caller's struct; the candidates are borrowed and must outlive it.
  * Threads:  none shared.
  * Memory:   no allocation; words past SUGGEST_BYTES_MAX are never suggested.

@@ -1,7 +1,7 @@
 /* core/units.h - numbers with a unit, as people write them: 60s, 100ms, 64KiB.
  *
- * Purpose:  a duration has a unit always (us ms s min h d; a bare 0 is clear enough), a size may have one (B KiB MiB
- *           GiB). Whole numbers only: 1500ms, not 1.5s.
+ * Purpose:  a duration has a unit always (us ms s min h d; a bare 0 is clear enough), a size may have one
+ *           (B KiB MiB GiB). Whole numbers only: 1500ms, not 1.5s.
  * Threads:  pure.
  * Units:    nanoseconds, bytes.
  * Errors:   -EINVAL with *why, a static text that says what to write instead; *out is untouched then.

@@ -1,7 +1,7 @@
 /* core/url.h - where a server is: mqtt://host:port, and host:port alone.
  *
- * Purpose:  mqtt:// and its synonym tcp:// (default port 1883), mqtts:// and ssl:// (8883). The host is a name, an IPv4
- *           address, or an IPv6 address in brackets, with a zone where needed: [fe80::1%eth0].
+ * Purpose:  mqtt:// and its synonym tcp:// (default port 1883), mqtts:// and ssl:// (8883). The host is a
+ *           name, an IPv4 address, or an IPv6 address in brackets, with a zone where needed: [fe80::1%eth0].
  * Threads:  pure.
  * Memory:   the caller's struct, no allocation.
  * Errors:   -EINVAL with *why, a static text that never repeats the input: a URL may carry a password.

@@ -10,7 +10,7 @@
 struct frame {
 	uint32_t node;
 	uint32_t pending_first; /* its children so far are pending[pending_first ..] */
-	uint32_t anchor;	/* into anchors, or TREE_NONE */
+	uint32_t anchor;        /* into anchors, or TREE_NONE */
 };
 
 struct anchor {
@@ -251,7 +251,7 @@ static int syntax_error(const yaml_parser_t *parser, struct bytes yaml, struct t
 {
 	const char *problem = parser->problem ? parser->problem : "not readable";
 	const char *hint = "";
-	char text[sizeof(error->text)];
+	char text[sizeof(error->text)], began[48] = "";
 
 	if (parser->error == YAML_MEMORY_ERROR)
 		return -ENOMEM;
@@ -268,14 +268,18 @@ static int syntax_error(const yaml_parser_t *parser, struct bytes yaml, struct t
 		snprintf(text, sizeof(text), "not YAML: %s; write the file in UTF-8", problem);
 		return fail_at(error, line, column, text);
 	}
-	if (strstr(problem, "cannot start any token"))
+	if (strstr(problem, "cannot start any token") || strstr(problem, "tab character"))
 		hint = "; indent with spaces, not tabs, and quote texts that begin with a sign";
 	else if (strstr(problem, "mapping values are not allowed"))
 		hint = "; quote texts that contain `: `, and check the indentation";
 	else if (strstr(problem, "did not find expected"))
 		hint = "; check indentation, brackets and commas above";
-	snprintf(text, sizeof(text), "not YAML: %s%s%s%s", problem, parser->context ? ", " : "",
-		 parser->context ? parser->context : "", hint);
+	else if (strstr(problem, "could not find expected ':'"))
+		hint = "; write `key: value`, here or in the line above";
+	if (parser->context && parser->context_mark.line != parser->problem_mark.line)
+		snprintf(began, sizeof(began), " that began in line %zu", parser->context_mark.line + 1);
+	snprintf(text, sizeof(text), "not YAML: %s%s%s%s%s", problem, parser->context ? ", " : "",
+		 parser->context ? parser->context : "", began, hint);
 	return fail_at(error, (uint32_t)parser->problem_mark.line + 1,
 		       (uint32_t)parser->problem_mark.column + 1, text);
 }

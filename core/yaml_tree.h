@@ -1,11 +1,13 @@
 /* core/yaml_tree.h - a YAML document as an array of nodes that know their line and column.
  *
- * Purpose:  the bounded ground under the configuration parser. An alias is the index of the node it stands for, so the
- *           tree is a graph without cycles; its size *with every alias written out* is bounded, so whoever walks it is.
+ * Purpose:  the bounded ground under the configuration parser. An alias is the index of the node it stands
+ *           for, so the tree is a graph without cycles; its size *with every alias written out* is
+ *           bounded, so whoever walks it is.
  * Owner:    the caller's struct; tree_free ends it, also after an error.
  * Threads:  none shared.
  * Units:    lines and columns count from 1.
- * Errors:   the first syntax error ends the parse: -EINVAL with its place and words that never repeat the input.
+ * Errors:   the first syntax error ends the parse: -EINVAL with its place and words that never repeat the
+ *           input.
  */
 #ifndef CORE_YAML_TREE_H
 #define CORE_YAML_TREE_H
@@ -14,9 +16,9 @@
 
 #define TREE_NONE UINT32_MAX
 
-#define TREE_DEPTH_MAX	 16u
-#define TREE_NODES_MAX	 (16u << 20)  /* every alias written out */
-#define TREE_TEXT_MAX	 (256u << 20) /* bytes of scalars, every alias written out */
+#define TREE_DEPTH_MAX   16u
+#define TREE_NODES_MAX   (16u << 20)  /* every alias written out */
+#define TREE_TEXT_MAX    (256u << 20) /* bytes of scalars, every alias written out */
 #define TREE_ANCHORS_MAX 1024u
 
 enum tree_kind { TREE_SCALAR, TREE_LIST, TREE_MAP };
