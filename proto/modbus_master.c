@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #define NOISE_MAX_NS NS_PER_S /* RTU: noise that does not end by then is a RESET */
-#define PROBE_REST   9u	      /* after a probe that took T, none begins for 9 T */
+#define PROBE_REST   9u       /* after a probe that took T, none begins for 9 T */
 
 /* ------------------------------------------------------------------------------------------ polls */
 
@@ -37,14 +37,17 @@ static void skip_poll(struct modbus_master *m, uint32_t block_idx, struct mono n
 	modbus_queue_update(&m->queue, block_idx);
 }
 
-/* What was skipped for want of a line or a unit is asked for now: its values are due. */
+/* The line or the unit is back, and the block's values are lost or old: ask for its latest slot now, not in an hour. */
 static void take_back(struct modbus_master *m, uint32_t block_idx, struct mono now)
 {
 	struct modbus_poll *p = &m->queue.polls[block_idx];
 
-	if (p->heap_idx == MODBUS_NOT_QUEUED || p->due.ns <= now.ns || !modbus_poll_take_back(p))
+	if (p->heap_idx == MODBUS_NOT_QUEUED || mono_reached(now, p->due) || !modbus_poll_can_take_back(p))
 		return;
-	m->stats.missed--;
+	if (p->skipped)
+		m->stats.missed--;
+	modbus_poll_take_back(p);
+	p->order = now; /* behind what is due: a unit that comes back pushes nobody aside */
 	modbus_queue_update(&m->queue, block_idx);
 }
 
@@ -524,7 +527,7 @@ static struct modbus_device *next_to_probe(struct modbus_master *m, struct mono 
 	return d;
 }
 
-/* A poll of the unit whose slot has come. If there is none, the probe waits for the next one. */
+/* A poll of the unit whose first slot has come. If there is none, the probe waits for it. */
 static bool find_probe(struct modbus_master *m, struct modbus_device *d, struct mono now,
 		       uint32_t *out_block_idx)
 {
@@ -535,7 +538,7 @@ static bool find_probe(struct modbus_master *m, struct modbus_device *d, struct 
 
 		if (device_of(m, i) != d || p->heap_idx == MODBUS_NOT_QUEUED)
 			continue;
-		if (p->skipped || mono_reached(now, p->due)) {
+		if (modbus_poll_can_take_back(p) || mono_reached(now, p->due)) {
 			*out_block_idx = i;
 			return true;
 		}

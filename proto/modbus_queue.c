@@ -105,15 +105,17 @@ void modbus_poll_defer(struct modbus_poll *p, struct mono t)
 	p->order = p->due;
 }
 
-bool modbus_poll_take_back(struct modbus_poll *p)
+void modbus_poll_take_back(struct modbus_poll *p)
 {
-	if (!p->skipped)
-		return false;
-	ASSERT(p->missed > 0);
+	ASSERT(modbus_poll_can_take_back(p));
 	ASSERT(p->due.ns >= p->period_ns);
 	p->due.ns -= p->period_ns;
 	p->order = p->due;
-	p->missed--;
+	if (p->skipped) {
+		ASSERT(p->missed > 0);
+		p->missed--;
+	} else {
+		p->requested--;
+	}
 	p->skipped = false;
-	return true;
 }

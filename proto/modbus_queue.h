@@ -25,8 +25,8 @@ struct modbus_poll {
 	uint64_t requested; /* slots that had one */
 	uint32_t heap_idx;  /* MODBUS_NOT_QUEUED: its request is on the way */
 	uint8_t to_report;  /* enum modbus_failure: what is still to be told as FAILED; 0: nothing */
-	bool illegal;	    /* refused by the device; asked for again seldom */
-	bool skipped;	    /* its latest slot went by without a request: due is the next one */
+	bool illegal;       /* refused by the device; asked for again seldom */
+	bool skipped;       /* its latest slot went by without a request: due is the next one */
 };
 
 struct modbus_queue {
@@ -58,7 +58,13 @@ void modbus_poll_next(struct modbus_poll *p);
 /* On to the first slot that is not before t, without counting. */
 void modbus_poll_defer(struct modbus_poll *p, struct mono t);
 
-/* Takes the latest slot back that was given up, to request it after all. True if there was one. */
-bool modbus_poll_take_back(struct modbus_poll *p);
+/* Has a slot come to this poll whose values are wanted again when its line or unit is back? */
+static inline bool modbus_poll_can_take_back(const struct modbus_poll *p)
+{
+	return !p->illegal && (p->skipped || p->requested > 0);
+}
+
+/* Back to the slot before due, to request it (once more): its values are lost. Only if it can be taken back. */
+void modbus_poll_take_back(struct modbus_poll *p);
 
 #endif

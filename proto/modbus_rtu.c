@@ -4,8 +4,8 @@
 
 /* Above this baud the specification fixes the silences. */
 #define FIXED_SILENCE_BAUD 19200u
-#define FIXED_T15_NS	   (750 * NS_PER_US)
-#define FIXED_T35_NS	   (1750 * NS_PER_US)
+#define FIXED_T15_NS       (750 * NS_PER_US)
+#define FIXED_T35_NS       (1750 * NS_PER_US)
 
 /* Four bits at a time: 32 bytes of table stay in the first cache line, and a serial byte takes 10 us or more. */
 uint16_t modbus_crc16(struct bytes bytes)
@@ -96,7 +96,17 @@ static int response_frame_bytes(const uint8_t *b, size_t filled_bytes)
 	case MODBUS_WRITE_COILS:
 	case MODBUS_WRITE_REGISTERS: return 8;
 	case MODBUS_MASK_REGISTER: return 10;
-	default: return b[1] & MODBUS_EXCEPTION_FLAG ? 5 : -EPROTO;
+	case MODBUS_EXCEPTION_FLAG | MODBUS_READ_COILS:
+	case MODBUS_EXCEPTION_FLAG | MODBUS_READ_DISCRETES:
+	case MODBUS_EXCEPTION_FLAG | MODBUS_READ_HOLDING:
+	case MODBUS_EXCEPTION_FLAG | MODBUS_READ_INPUT:
+	case MODBUS_EXCEPTION_FLAG | MODBUS_WRITE_COIL:
+	case MODBUS_EXCEPTION_FLAG | MODBUS_WRITE_REGISTER:
+	case MODBUS_EXCEPTION_FLAG | MODBUS_WRITE_COILS:
+	case MODBUS_EXCEPTION_FLAG | MODBUS_WRITE_REGISTERS:
+	case MODBUS_EXCEPTION_FLAG | MODBUS_MASK_REGISTER:
+	case MODBUS_EXCEPTION_FLAG | MODBUS_READ_WRITE_REGISTERS: return 5;
+	default: return -EPROTO;
 	}
 }
 
