@@ -53,14 +53,21 @@ int mqtt_check_string(enum mqtt_version v, struct bytes text, struct mqtt_error 
 /* An empty topic name is the caller's to judge: a Topic Alias may stand for it. */
 int mqtt_check_topic_name(enum mqtt_version v, struct bytes topic, struct mqtt_error *err)
 {
-	int result = mqtt_check_string(v, topic, err);
-
-	if (result)
-		return result;
-	if (mqtt_topic_name_check(topic) == MQTT_TOPIC_WILDCARD)
+	switch (mqtt_topic_name_check(topic)) {
+	case MQTT_TOPIC_OK:
+	case MQTT_TOPIC_EMPTY: return 0;
+	case MQTT_TOPIC_NOT_UTF8:
+	case MQTT_TOPIC_NULL: return mqtt_check_string(v, topic, err);
+	case MQTT_TOPIC_WILDCARD:
 		return mqtt_refuse(err, MQTT_TOPIC_NAME_INVALID, "MQTT-3.3.2-2",
 				   "a Topic Name must not contain wildcard characters");
-	return 0;
+	case MQTT_TOPIC_TOO_LONG: /* two bytes of length cannot say it */
+	case MQTT_TOPIC_HASH_PLACE:
+	case MQTT_TOPIC_PLUS_PLACE:
+	case MQTT_TOPIC_SHARE_NAME:
+	case MQTT_TOPIC_SHARE_FILTER: break; /* a filter's */
+	}
+	UNREACHABLE();
 }
 
 /* --------------------------------------------------------------------------------------- fixed header */
@@ -75,7 +82,8 @@ struct fixed_header {
 #define FROM_CLIENT (1u << MQTT_CLIENT)
 #define FROM_SERVER (1u << MQTT_SERVER)
 
-/* MQTT 5.0 tables 2-1 and 2-2: who sends it, which flags it must have, which rule says so. PUBLISH has its own. */
+/* MQTT 5.0 tables 2-1 and 2-2: who sends it, which flags it must have, which rule says so. PUBLISH has its
+ * own. */
 static const struct {
 	uint8_t from_3_1_1, from_5;
 	uint8_t flags;
@@ -297,7 +305,7 @@ static int decode_ack(struct reader *r, enum mqtt_version v, enum mqtt_type type
 
 	out->packet_id = read_u16(r);
 	out->code = MQTT_SUCCESS;
-	out->props = (struct mqtt_props){0};
+	mqtt_props_clear(&out->props, sizeof(out->props));
 	if (r->failed)
 		return mqtt_refuse_short(v, err);
 	if (out->packet_id == 0)

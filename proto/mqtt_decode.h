@@ -1,8 +1,9 @@
 /* proto/mqtt_decode.h - bytes from a peer become a packet, or a reason to close.
  *
- * Purpose:  decodes every packet of MQTT 5.0 and 3.1.1 from either side and refuses whatever the specifications call
- *           malformed or a protocol error, as far as one packet alone can tell. What needs the connection's state
- *           (a second CONNACK, an alias above the maximum, an unknown packet identifier) is the session's.
+ * Purpose:  decodes every packet of MQTT 5.0 and 3.1.1 from either side and refuses whatever the
+ *           specifications call malformed or a protocol error, as far as one packet alone can tell. What
+ *           needs the connection's state (a second CONNACK, an alias above the maximum, an unknown packet
+ *           identifier) is the session's.
  * Owner:    the packet borrows from the input; keep the input until the packet has been used.
  * Threads:  pure: no clock, no allocation, no state.
  * Errors:   -EPROTO with *err (static texts); 0 when more bytes are needed.
@@ -13,15 +14,16 @@
 
 #include "proto/mqtt_packet.h"
 
-/* The bytes of the first packet in `in` (> 0) with *out filled in; 0: incomplete, all that is there may still become
- * a packet; -EPROTO: it never will, *err says why. max_packet_bytes is the Maximum Packet Size that we announced
- * (0: the protocol's own). A bad first byte, a length that is too long or a packet that is too large are refused as
- * soon as their bytes are there. The Payload Format Indicator is checked, the payload against it is not: a receiver
- * MAY do so (mqtt_utf8_check). */
+/* The bytes of the first packet in `in` (> 0) with *out filled in; 0: incomplete, all that is there may still
+ * become a packet; -EPROTO: it never will, *err says why. max_packet_bytes is the Maximum Packet Size that we
+ * announced (0: the protocol's own). A bad first byte, a length that is too long or a packet that is too
+ * large are refused as soon as their bytes are there. The Payload Format Indicator is checked, the payload
+ * against it is not: a receiver MAY do so (mqtt_utf8_check). */
 NODISCARD int mqtt_decode(struct bytes in, enum mqtt_version v, enum mqtt_side from,
 			  uint32_t max_packet_bytes, struct mqtt_packet *out, struct mqtt_error *err);
 
-/* For a server: the version that the CONNECT at the start of `in` speaks. 1 and *out; 0: incomplete; -EPROTO. */
+/* For a server: the version that the CONNECT at the start of `in` speaks. 1 and *out; 0: incomplete;
+ * -EPROTO. */
 NODISCARD int mqtt_connect_version(struct bytes in, enum mqtt_version *out, struct mqtt_error *err);
 
 #endif

@@ -3,12 +3,12 @@
 
 #include "proto/mqtt_wire.h"
 
-#define FLAG_RESERVED	 0x01
+#define FLAG_RESERVED    0x01
 #define FLAG_CLEAN_START 0x02
-#define FLAG_WILL	 0x04
+#define FLAG_WILL        0x04
 #define FLAG_WILL_RETAIN 0x20
-#define FLAG_PASSWORD	 0x40
-#define FLAG_USER_NAME	 0x80
+#define FLAG_PASSWORD    0x40
+#define FLAG_USER_NAME   0x80
 
 static int decode_protocol(struct reader *r, enum mqtt_version v, struct mqtt_error *err)
 {

@@ -269,8 +269,8 @@ int mqtt_encode_pingresp(struct writer *w)
 	return encode_ping(w, MQTT_PINGRESP);
 }
 
-/* Properties that are not there may be left out: in DISCONNECT with any code, in AUTH only together with the code;
- * finish() refuses an AUTH with a code and no Authentication Method. */
+/* Properties that are not there may be left out: in DISCONNECT with any code, in AUTH only together with the
+ * code; finish() refuses an AUTH with a code and no Authentication Method. */
 static int encode_goodbye(struct writer *w, enum mqtt_version v, enum mqtt_side from, enum mqtt_type type,
 			  const struct mqtt_goodbye *p)
 {

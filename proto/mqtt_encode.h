@@ -1,13 +1,14 @@
 /* proto/mqtt_encode.h - packets become bytes.
  *
- * Purpose:  an encoder for each packet of both versions, with every property, and the PUBLISH header that is written
- *           backwards from the payload for the data path (mqtt_publish.h).
+ * Purpose:  an encoder for each packet of both versions, with every property, and the PUBLISH header that is
+ *           written backwards from the payload for the data path (mqtt_publish.h).
  * Owner:    the caller's writer; on an error nothing of the packet is left in it.
  * Threads:  pure.
- * Errors:   the bytes written (> 0), or -ENOSPC: the writer is too small; -EMSGSIZE: the packet would be longer than
- *           the protocol allows; -EINVAL: a string is over 65,535 bytes, or mqtt_decode() would refuse the packet: we
- *           never send what we would not accept. The peer's Maximum Packet Size is the caller's to compare with the
- *           result. What 3.1.1 does not have (properties, reason codes of acknowledgements) is left out there.
+ * Errors:   the bytes written (> 0), or -ENOSPC: the writer is too small; -EMSGSIZE: the packet would be
+ *           longer than the protocol allows; -EINVAL: a string is over 65,535 bytes, or mqtt_decode() would
+ *           refuse the packet: we never send what we would not accept. The peer's Maximum Packet Size is the
+ *           caller's to compare with the result. What 3.1.1 does not have (properties, reason codes of
+ *           acknowledgements) is left out there.
  * Source:   OASIS MQTT Version 5.0, MQTT Version 3.1.1.
  */
 #ifndef PROTO_MQTT_ENCODE_H
@@ -20,7 +21,8 @@ NODISCARD int mqtt_encode_connack(struct writer *w, enum mqtt_version v, const s
 NODISCARD int mqtt_encode_publish(struct writer *w, enum mqtt_version v, enum mqtt_side from,
 				  const struct mqtt_publish *p);
 
-/* type: MQTT_PUBACK, MQTT_PUBREC, MQTT_PUBREL or MQTT_PUBCOMP. Success without properties takes four bytes. */
+/* type: MQTT_PUBACK, MQTT_PUBREC, MQTT_PUBREL or MQTT_PUBCOMP. Success without properties takes four
+ * bytes. */
 NODISCARD int mqtt_encode_ack(struct writer *w, enum mqtt_version v, enum mqtt_type type,
 			      const struct mqtt_ack *p);
 NODISCARD int mqtt_encode_subscribe(struct writer *w, enum mqtt_version v, const struct mqtt_subscribe *p);
@@ -38,7 +40,8 @@ NODISCARD int mqtt_encode_auth(struct writer *w, enum mqtt_side from,
 NODISCARD int mqtt_encode(struct writer *w, enum mqtt_version v, enum mqtt_side from,
 			  const struct mqtt_packet *p);
 
-/* One entry of a SUBSCRIBE or UNSUBSCRIBE payload, appended to a run for mqtt_subscribe.filters. Fails in the writer. */
+/* One entry of a SUBSCRIBE or UNSUBSCRIBE payload, appended to a run for mqtt_subscribe.filters. Fails in the
+ * writer. */
 void mqtt_write_subscription(struct writer *w, enum mqtt_version v, const struct mqtt_subscription *s);
 void mqtt_write_filter(struct writer *w, struct bytes filter);
 

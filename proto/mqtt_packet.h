@@ -1,8 +1,9 @@
 /* proto/mqtt_packet.h - the fifteen packets as structs.
  *
- * Purpose:  what mqtt_decode() fills in and the encoders read. One struct serves both versions: what 3.1.1 does not
- *           have is empty there (no properties, reason codes 0).
- * Owner:    the caller's struct. Every struct bytes is borrowed: from the input (decode) or the caller (encode).
+ * Purpose:  what mqtt_decode() fills in and the encoders read. One struct serves both versions: what 3.1.1
+ *           does not have is empty there (no properties, reason codes 0).
+ * Owner:    the caller's struct. Every struct bytes is borrowed: from the input (decode) or the caller
+ *           (encode).
  * Memory:   no allocation, no copy; lists stay as checked bytes and are read by iterators.
  * Units:    *_s seconds.
  * Source:   OASIS MQTT Version 5.0 chapter 3, MQTT Version 3.1.1 chapter 3.
@@ -90,16 +91,16 @@ struct mqtt_goodbye {
 
 struct mqtt_packet {
 	enum mqtt_type type;
-	uint8_t flags;	     /* low four bits of the first byte */
+	uint8_t flags;       /* low four bits of the first byte */
 	uint32_t size_bytes; /* the whole packet */
 	union {
 		struct mqtt_connect connect;
 		struct mqtt_connack connack;
 		struct mqtt_publish publish;
-		struct mqtt_ack ack;		 /* PUBACK PUBREC PUBREL PUBCOMP */
+		struct mqtt_ack ack;             /* PUBACK PUBREC PUBREL PUBCOMP */
 		struct mqtt_subscribe subscribe; /* SUBSCRIBE UNSUBSCRIBE */
-		struct mqtt_suback suback;	 /* SUBACK UNSUBACK */
-		struct mqtt_goodbye goodbye;	 /* DISCONNECT AUTH */
+		struct mqtt_suback suback;       /* SUBACK UNSUBACK */
+		struct mqtt_goodbye goodbye;     /* DISCONNECT AUTH */
 	};
 };
 

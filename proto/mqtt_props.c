@@ -5,8 +5,8 @@
 #include "proto/mqtt_wire.h"
 
 #define IN(type) MQTT_PLACE(MQTT_##type)
-#define WILL	 MQTT_PLACE(MQTT_PLACE_WILL)
-#define ACKS	 (IN(PUBACK) | IN(PUBREC) | IN(PUBREL) | IN(PUBCOMP) | IN(SUBACK) | IN(UNSUBACK))
+#define WILL     MQTT_PLACE(MQTT_PLACE_WILL)
+#define ACKS     (IN(PUBACK) | IN(PUBREC) | IN(PUBREL) | IN(PUBCOMP) | IN(SUBACK) | IN(UNSUBACK))
 #define ANYWHERE \
 	(ACKS | WILL | IN(CONNECT) | IN(CONNACK) | IN(PUBLISH) | IN(SUBSCRIBE) | IN(UNSUBSCRIBE) | \
 	 IN(DISCONNECT) | IN(AUTH))
@@ -85,8 +85,8 @@ static_assert(offsetof(struct mqtt_props, present) == 0, "offset 0 means: has no
 
 /* Where the specification speaks of the properties of a packet; index: the place. */
 static const char *const sections[16] = {
-	"3.1.3.2", "3.1.2.11", "3.2.2.3",  "3.3.2.3",  "3.4.2.2", "3.5.2.2", "3.6.2.2",	 "3.7.2.2",
-	"3.8.2.1", "3.9.2.1",  "3.10.2.1", "3.11.2.1", "3.12",	  "3.13",    "3.14.2.2", "3.15.2.2",
+	"3.1.3.2", "3.1.2.11", "3.2.2.3",  "3.3.2.3",  "3.4.2.2", "3.5.2.2", "3.6.2.2",  "3.7.2.2",
+	"3.8.2.1", "3.9.2.1",  "3.10.2.1", "3.11.2.1", "3.12",    "3.13",    "3.14.2.2", "3.15.2.2",
 };
 
 /* One property as it stands on the wire, nothing of its value checked. */
@@ -257,7 +257,8 @@ int mqtt_props_decode(struct bytes raw, unsigned place, enum mqtt_side from, str
 	int result;
 
 	ASSERT(place < ARRAY_COUNT(sections));
-	*out = (struct mqtt_props){.raw = raw};
+	mqtt_props_clear(out, sizeof(*out));
+	out->raw = raw;
 	while (reader_left(&r)) {
 		struct property p;
 		enum mqtt_wire fault = next_property(&r, &p);
@@ -278,6 +279,11 @@ int mqtt_props_decode(struct bytes raw, unsigned place, enum mqtt_side from, str
 	return 0;
 }
 
+__attribute__((noinline)) void mqtt_props_clear(void *props, size_t size_bytes)
+{
+	memset(props, 0, size_bytes);
+}
+
 int mqtt_decode_props(struct reader *r, enum mqtt_version v, unsigned place, enum mqtt_side from,
 		      struct mqtt_props *out, struct mqtt_error *err)
 {
@@ -285,7 +291,7 @@ int mqtt_decode_props(struct reader *r, enum mqtt_version v, unsigned place, enu
 	uint32_t length;
 
 	if (v == MQTT_3_1_1) {
-		*out = (struct mqtt_props){0};
+		mqtt_props_clear(out, sizeof(*out));
 		return 0;
 	}
 	fault = mqtt_read_varint(r, &length);

@@ -1,8 +1,10 @@
-/* proto/mqtt_props.h - the properties of MQTT 5: what there is, where it may stand, how it is read and written.
+/* proto/mqtt_props.h - the properties of MQTT 5: what there is, where it may stand, how it is read and
+ * written.
  *
- * Purpose:  one static table gives the identifier, name, type and places of each property. A decoded set is typed
- *           fields with a presence bit each; what may repeat (User Property, Subscription Identifier) stays as
- *           the checked run of bytes and is read by an iterator, so that there is no limit to the count.
+ * Purpose:  one static table gives the identifier, name, type and places of each property. A decoded set is
+ *           typed fields with a presence bit each; what may repeat (User Property, Subscription Identifier)
+ *           stays as the checked run of bytes and is read by an iterator, so that there is no limit to the
+ *           count.
  * Owner:    the caller's struct; strings are borrowed from the packet (decode) or from the caller (encode).
  * Threads:  pure.
  * Units:    *_s seconds, *_bytes bytes; numbers as on the wire.
@@ -65,7 +67,7 @@ struct mqtt_prop_info {
 	uint32_t places; /* MQTT_PLACE() bits */
 	uint16_t offset; /* of its field in struct mqtt_props; 0: has none, see the iterators */
 	uint8_t id;
-	uint8_t repeats; /* 1: may stand more than once (in a SUBSCRIBE the Subscription Identifier may not) */
+	uint8_t repeats;    /* 1: may stand more than once (a Subscription Identifier only in PUBLISH) */
 	uint32_t value_min; /* domain of numbers */
 	uint32_t value_max;
 };
@@ -76,9 +78,9 @@ NODISCARD const struct mqtt_prop_info *mqtt_prop_info(uint32_t id);
 /* All zero is the empty set. A field means something only when its bit is in present. */
 struct mqtt_props {
 	uint64_t present; /* bit n: the property with identifier n is there */
-	struct bytes
-		raw; /* decode: the whole checked run. encode: only repeatable ones are taken from it; build it
-			    * with mqtt_write_user_property() and mqtt_write_subscription_identifier() */
+	/* decode: the whole checked run. encode: only the repeatable ones are taken from it; build it with
+	 * mqtt_write_user_property() and mqtt_write_subscription_identifier() */
+	struct bytes raw;
 	struct bytes content_type;
 	struct bytes response_topic;
 	struct bytes correlation_data;
@@ -119,18 +121,18 @@ static inline void mqtt_props_set(struct mqtt_props *p, enum mqtt_prop id)
 /* Why a packet was refused. All texts are static. */
 struct mqtt_error {
 	enum mqtt_reason reason; /* 5.0 reason code, also when the connection speaks 3.1.1 */
-	const char *
-		statement; /* "MQTT-3.3.1-4" of the version in use, or the section where none is numbered: "2.1.4" */
-	const char *text; /* one sentence for a human */
+	const char
+		*statement; /* "MQTT-3.3.1-4" of that version; where none is numbered the section: "2.1.4" */
+	const char *text;   /* one sentence for a human */
 };
 
-/* Reads one checked run of properties (its length already taken off) that stands in `place` of a packet sent by `from`.
- * 0, or -EPROTO with *err. */
+/* Reads one checked run of properties (its length already taken off) that stands in `place` of a packet sent
+ * by `from`. 0, or -EPROTO with *err. */
 NODISCARD int mqtt_props_decode(struct bytes raw, unsigned place, enum mqtt_side from, struct mqtt_props *out,
 				struct mqtt_error *err);
 
-/* Bytes of the properties without the length before them; SIZE_MAX when raw is not well-formed or a string is over
- * 65,535 bytes. */
+/* Bytes of the properties without the length before them; SIZE_MAX when raw is not well-formed or a string is
+ * over 65,535 bytes. */
 NODISCARD size_t mqtt_props_size_bytes(const struct mqtt_props *p);
 
 /* The properties without the length before them (what a prepared PUBLISH header takes). 0, or -ENOSPC. */

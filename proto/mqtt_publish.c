@@ -20,7 +20,7 @@ static uint8_t *put_back_u16(uint8_t *at, uint16_t value)
 	return at;
 }
 
-/* The first byte is the lowest address, so the size has to be known before: one branch for what nearly always is. */
+/* The first byte has the lowest address, so the size has to be known before. */
 static uint8_t *put_back_varint(uint8_t *at, uint32_t value)
 {
 	uint32_t size = mqtt_varint_bytes(value);

@@ -1,7 +1,9 @@
-/* proto/mqtt_publish.h - the data path: a PUBLISH header written backwards, right before a payload that stays.
+/* proto/mqtt_publish.h - the data path: a PUBLISH header written backwards, right before a payload that
+ * stays.
  *
- * Purpose:  a message's payload is encoded once into its record, behind some headroom. When it is sent, the header
- *           goes into that headroom, so that the packet is one run of bytes and the payload never moves.
+ * Purpose:  a message's payload is encoded once into its record, behind some headroom. When it is sent, the
+ *           header goes into that headroom, so that the packet is one run of bytes and the payload never
+ *           moves.
  * Owner:    the caller's buffer; mqtt_publish_headroom_bytes() says how much must be free before the payload.
  * Threads:  pure.
  * Errors:   none: topic and properties come from the configuration and were checked when it was read
@@ -19,11 +21,11 @@ struct mqtt_publish_header {
 	uint8_t qos;
 	bool dup;
 	bool retain;
-	uint16_t packet_id;	/* not 0 at QoS 1 and 2; 0 at QoS 0 */
-	uint16_t topic_alias;	/* 0: none; 5.0 only */
+	uint16_t packet_id;     /* not 0 at QoS 1 and 2; 0 at QoS 0 */
+	uint16_t topic_alias;   /* 0: none; 5.0 only */
 	uint32_t payload_bytes; /* what follows */
-	struct bytes topic;	/* empty: the alias says it */
-	struct bytes props;	/* from mqtt_props_write(), without Topic Alias; 5.0 only */
+	struct bytes topic;     /* empty: the alias says it */
+	struct bytes props;     /* from mqtt_props_write(), without Topic Alias; 5.0 only */
 };
 
 /* Most bytes that a header with these can take, a Topic Alias included. */

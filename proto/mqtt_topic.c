@@ -2,7 +2,7 @@
 
 #include "proto/mqtt_utf8.h"
 
-#define SHARE_PREFIX	   "$share/"
+#define SHARE_PREFIX       "$share/"
 #define SHARE_PREFIX_BYTES (sizeof(SHARE_PREFIX) - 1)
 
 const char *mqtt_topic_fault_text(enum mqtt_topic_fault fault)

@@ -1,10 +1,10 @@
 #include "proto/mqtt_type.h"
 
-/* Bits over packet types, to say where a reason code may stand. The side matters for DISCONNECT and AUTH only. */
+/* Bits over packet types: where a reason code may stand. The side matters for DISCONNECT and AUTH only. */
 #define IN(type)    (1u << MQTT_##type)
 #define FROM_CLIENT (1u << 16)
 #define FROM_SERVER (1u << 17)
-#define EITHER	    (FROM_CLIENT | FROM_SERVER)
+#define EITHER      (FROM_CLIENT | FROM_SERVER)
 #define IN_PUB_ACKS (IN(PUBACK) | IN(PUBREC))
 #define IN_REL_ACKS (IN(PUBREL) | IN(PUBCOMP))
 #define IN_SUB_ACKS (IN(SUBACK) | IN(UNSUBACK))
@@ -15,8 +15,8 @@ struct reason_info {
 	const char *text;
 };
 
-/* MQTT 5.0 table 2-6 and the tables of each packet in chapter 3. One code may stand for several names: the row whose
- * places hold the packet is the one that is meant. */
+/* MQTT 5.0 table 2-6 and the tables of each packet in chapter 3. One code may stand for several names: the
+ * row whose places hold the packet is the one that is meant. */
 static const struct reason_info reasons[] = {
 	{0x00, IN(CONNACK) | IN_PUB_ACKS | IN_REL_ACKS | IN(UNSUBACK) | EITHER, "Success"},
 	{0x00, IN(AUTH) | FROM_SERVER, "Success"},
@@ -83,8 +83,8 @@ static const struct reason_info reasons_3_1_1[] = {
 };
 
 static const char *const type_names[16] = {
-	"reserved",  "CONNECT", "CONNACK",     "PUBLISH",  "PUBACK",  "PUBREC",	  "PUBREL",	"PUBCOMP",
-	"SUBSCRIBE", "SUBACK",	"UNSUBSCRIBE", "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "AUTH",
+	"reserved",  "CONNECT", "CONNACK",     "PUBLISH",  "PUBACK",  "PUBREC",   "PUBREL",     "PUBCOMP",
+	"SUBSCRIBE", "SUBACK",  "UNSUBSCRIBE", "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "AUTH",
 };
 
 const char *mqtt_type_name(unsigned type)

@@ -92,8 +92,8 @@ enum mqtt_return_code {
 
 /* Remaining Length is at most four bytes: 268,435,455, and five bytes of fixed header before it. */
 #define MQTT_REMAINING_LENGTH_MAX 268435455u
-#define MQTT_PACKET_BYTES_MAX	  (MQTT_REMAINING_LENGTH_MAX + 5u)
-#define MQTT_STRING_BYTES_MAX	  65535u
+#define MQTT_PACKET_BYTES_MAX     (MQTT_REMAINING_LENGTH_MAX + 5u)
+#define MQTT_STRING_BYTES_MAX     65535u
 
 /* "PUBLISH"; "reserved" for a number that is no type. */
 NODISCARD const char *mqtt_type_name(unsigned type);
@@ -101,8 +101,8 @@ NODISCARD const char *mqtt_type_name(unsigned type);
 /* "5.0", "3.1.1". */
 NODISCARD const char *mqtt_version_name(enum mqtt_version v);
 
-/* What the code of that packet means in that version: "Granted QoS 1"; for 3.1.1 CONNACK the return code's name,
- * "Connection Refused, not authorized". "reserved" where the version gives that packet no such code. */
+/* What the code of that packet means in that version: "Granted QoS 1"; for 3.1.1 CONNACK the return code's
+ * name, "Connection Refused, not authorized". "reserved" where the version gives that packet no such code. */
 NODISCARD const char *mqtt_reason_text(enum mqtt_version v, enum mqtt_type type, uint8_t code);
 
 /* May a packet of that type from that side carry the code? */

@@ -1,7 +1,7 @@
 #include "proto/mqtt_utf8.h"
 
-/* Bytes of the character at p (1-4), or 0 where it is ill-formed. The second byte's range excludes what is too long
- * (E0, F0), surrogates (ED) and what is above U+10FFFF (F4): Unicode table 3-7. */
+/* Bytes of the character at p (1-4), or 0 where it is ill-formed. The second byte's range excludes what is
+ * too long (E0, F0), surrogates (ED) and what is above U+10FFFF (F4): Unicode table 3-7. */
 static size_t character_bytes(const uint8_t *p, size_t left_bytes)
 {
 	uint8_t low = 0x80, high = 0xBF;

@@ -1,7 +1,7 @@
 /* tests/mqtt_equal.h - do two MQTT packets say the same?
  *
- * Purpose:  for round trips in unit tests and in the fuzzer: fields are compared by what they say, because the order
- *           of different properties, and the length of a short form, may change on the way.
+ * Purpose:  for round trips in unit tests and in the fuzzer: fields are compared by what they say, because
+ *           the order of different properties, and the length of a short form, may change on the way.
  * Threads:  pure.
  */
 #ifndef TESTS_MQTT_EQUAL_H

@@ -1,7 +1,7 @@
 /* tools/mqttdump.c - MQTT packets in hexadecimal become JSON, one a line.
  *
- * Purpose:  to look into a capture with the decoder that the daemon itself uses: every field by the name that the
- *           specification gives it, or the statement that the packet breaks.
+ * Purpose:  to look into a capture with the decoder that the daemon itself uses: every field by the name that
+ *           the specification gives it, or the statement that the packet breaks.
  * Errors:   exit status 0: all packets were valid; 1: at least one was not; 2: usage.
  */
 #include <getopt.h>

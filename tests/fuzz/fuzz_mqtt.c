@@ -1,5 +1,5 @@
-/* Any bytes, both versions, both sides: the decoder never reads past them, and what it accepts can be encoded and says
- * the same again. The first byte chooses version, side and a size limit. */
+/* Any bytes, both versions, both sides: the decoder never reads past them, and what it accepts can be encoded
+ * and says the same again. The first byte chooses version, side and a size limit. */
 #include <stdlib.h>
 
 #include "core/assert.h"

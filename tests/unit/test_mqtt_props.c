@@ -1,4 +1,4 @@
-/* The property table against table 2-4 of MQTT 5.0, written down once more; and the texts of the reason codes. */
+/* The property table against table 2-4 of MQTT 5.0, written down once more; and the reason codes' texts. */
 #include "tests/test.h"
 
 #include <errno.h>

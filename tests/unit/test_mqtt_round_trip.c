@@ -266,10 +266,11 @@ static void random_packet(struct maker *m, enum mqtt_version v, enum mqtt_type t
 		p->connack.props = random_props(m, v, type, from);
 		break;
 	case MQTT_PUBLISH: random_publish(m, v, from, p); break;
-	case MQTT_PUBREL: p->flags = 2; /* fall through */
 	case MQTT_PUBACK:
 	case MQTT_PUBREC:
+	case MQTT_PUBREL:
 	case MQTT_PUBCOMP:
+		p->flags = type == MQTT_PUBREL ? 2 : 0;
 		p->ack.packet_id = (uint16_t)(1 + below(m, 65535));
 		p->ack.code = v == MQTT_5 ? random_code(m, v, type, from) : 0;
 		p->ack.props = random_props(m, v, type, from);
