@@ -70,13 +70,13 @@ struct modbus_device_config {
 /* Zero means the default where one is named. */
 struct modbus_master_config {
 	enum modbus_framing framing;
-	uint32_t outstanding_max;	 /* TCP: requests on the way at a time, 1..16, default 1; RTU: 1 */
+	uint32_t outstanding_max;        /* TCP: requests on the way at a time, 1..16, default 1; RTU: 1 */
 	struct modbus_rtu_timing timing; /* RTU */
 	struct modbus_plan_limits limits;
-	uint32_t suspend_after;	   /* time-outs in a row; default 3 */
+	uint32_t suspend_after;    /* time-outs in a row; default 3 */
 	uint64_t suspend_base_ns;  /* default 1 s */
 	uint64_t suspend_cap_ns;   /* default 30 s */
-	uint32_t reset_after;	   /* TCP: time-outs in a row on a mute connection; default 4 */
+	uint32_t reset_after;      /* TCP: time-outs in a row on a mute connection; default 4 */
 	uint64_t illegal_retry_ns; /* default 60 s */
 	const struct modbus_device_config *devices; /* copied */
 	uint32_t device_count;
@@ -116,7 +116,7 @@ struct modbus_device {
 	enum modbus_device_state state;
 	uint32_t timeouts_in_row;
 	struct mono last_timeout; /* its polls queue behind what was due then */
-	struct mono probe_at;	  /* SUSPENDED: not before */
+	struct mono probe_at;     /* SUSPENDED: not before */
 	uint64_t backoff_ns;
 	uint64_t requests, responses, timeouts, exceptions, suspensions; /* counters */
 };
@@ -133,11 +133,11 @@ struct modbus_transaction {
 
 struct modbus_master_stats {
 	uint64_t requests, responses, timeouts, exceptions;
-	uint64_t crc_errors;	  /* RTU: stretches of garbage and frames with a wrong CRC */
+	uint64_t crc_errors;      /* RTU: stretches of garbage and frames with a wrong CRC */
 	uint64_t protocol_errors; /* answers that do not fit, broken headers */
-	uint64_t late;		  /* whole answers that nobody waited for any more */
-	uint64_t missed;	  /* polls skipped */
-	uint64_t resyncs;	  /* RTU: silences waited for after garbage */
+	uint64_t late;            /* whole answers that nobody waited for any more */
+	uint64_t missed;          /* polls skipped */
+	uint64_t resyncs;         /* RTU: silences waited for after garbage */
 	uint64_t resets;
 	uint64_t splits, illegal_blocks;
 	uint64_t bytes_sent, bytes_received;
@@ -149,7 +149,7 @@ struct modbus_master {
 	struct modbus_device *devices;
 	struct modbus_block *blocks; /* room for item_count: a block may be split down to its items */
 	struct modbus_queue queue;   /* its polls stand beside blocks */
-	uint32_t *order;	     /* item indices; blocks refer to it */
+	uint32_t *order;             /* item indices; blocks refer to it */
 	uint32_t block_count;
 	uint32_t report_count, report_next; /* blocks with something to_report, and where to look next */
 	uint32_t suspended_count;
@@ -158,7 +158,7 @@ struct modbus_master {
 	struct mono quiet_until;   /* RTU: nothing is sent before */
 	struct mono noise_since;   /* RTU: when the garbage began; 0: none */
 	struct mono last_timeout;  /* TCP: requests from before fell into the same silence */
-	uint32_t mute_timeouts;	   /* TCP: in a row without a byte */
+	uint32_t mute_timeouts;    /* TCP: in a row without a byte */
 	const char *reset_reason;  /* a RESET is still to be told */
 	uint16_t next_transaction_id;
 	uint32_t outstanding;

@@ -2,12 +2,12 @@
 
 #include <errno.h>
 
-#define DEFAULT_SUSPEND_AFTER	 3u
-#define DEFAULT_SUSPEND_BASE_NS	 NS_PER_S
-#define DEFAULT_SUSPEND_CAP_NS	 (30 * NS_PER_S)
-#define DEFAULT_RESET_AFTER	 4u
+#define DEFAULT_SUSPEND_AFTER    3u
+#define DEFAULT_SUSPEND_BASE_NS  NS_PER_S
+#define DEFAULT_SUSPEND_CAP_NS   (30 * NS_PER_S)
+#define DEFAULT_RESET_AFTER      4u
 #define DEFAULT_ILLEGAL_RETRY_NS (60 * NS_PER_S)
-#define ARENA_ALIGN		 64u
+#define ARENA_ALIGN              64u
 
 const char *modbus_failure_text(enum modbus_failure failure)
 {

@@ -131,9 +131,9 @@ static bool decode_fields(struct modbus_request *q, struct reader *r)
 static bool function_of(uint8_t number, enum modbus_function *out)
 {
 	static const enum modbus_function known[] = {
-		MODBUS_READ_COILS,	     MODBUS_READ_DISCRETES,  MODBUS_READ_HOLDING,
-		MODBUS_READ_INPUT,	     MODBUS_WRITE_COIL,	     MODBUS_WRITE_REGISTER,
-		MODBUS_WRITE_COILS,	     MODBUS_WRITE_REGISTERS, MODBUS_MASK_REGISTER,
+		MODBUS_READ_COILS,           MODBUS_READ_DISCRETES,  MODBUS_READ_HOLDING,
+		MODBUS_READ_INPUT,           MODBUS_WRITE_COIL,      MODBUS_WRITE_REGISTER,
+		MODBUS_WRITE_COILS,          MODBUS_WRITE_REGISTERS, MODBUS_MASK_REGISTER,
 		MODBUS_READ_WRITE_REGISTERS,
 	};
 

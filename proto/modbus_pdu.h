@@ -17,13 +17,13 @@
 #include "core/base.h"
 #include "core/bytes.h"
 
-#define MODBUS_PDU_BYTES_MAX	     253u
-#define MODBUS_READ_BITS_MAX	     2000u
+#define MODBUS_PDU_BYTES_MAX         253u
+#define MODBUS_READ_BITS_MAX         2000u
 #define MODBUS_READ_REGISTERS_MAX    125u
-#define MODBUS_WRITE_BITS_MAX	     1968u
+#define MODBUS_WRITE_BITS_MAX        1968u
 #define MODBUS_WRITE_REGISTERS_MAX   123u
 #define MODBUS_WRITE23_REGISTERS_MAX 121u
-#define MODBUS_EXCEPTION_FLAG	     0x80u
+#define MODBUS_EXCEPTION_FLAG        0x80u
 
 enum modbus_function {
 	MODBUS_READ_COILS = 1,
@@ -55,13 +55,13 @@ enum modbus_exception {
 struct modbus_request {
 	enum modbus_function function;
 	uint16_t address;
-	uint16_t count;		/* 1-4, 15, 16, 23 (read part) */
-	uint16_t value;		/* 5: 0 or not; 6: the register */
-	uint16_t and_mask;	/* 22 */
-	uint16_t or_mask;	/* 22 */
+	uint16_t count;         /* 1-4, 15, 16, 23 (read part) */
+	uint16_t value;         /* 5: 0 or not; 6: the register */
+	uint16_t and_mask;      /* 22 */
+	uint16_t or_mask;       /* 22 */
 	uint16_t write_address; /* 23 */
-	uint16_t write_count;	/* 23 */
-	struct bytes data;	/* 15, 16, 23: what to write */
+	uint16_t write_count;   /* 23 */
+	struct bytes data;      /* 15, 16, 23: what to write */
 };
 
 struct modbus_response {

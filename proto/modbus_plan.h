@@ -17,9 +17,9 @@ struct modbus_item {
 	uint32_t device_idx;
 	enum address_space space;
 	uint16_t address;
-	uint16_t count;	    /* >= 1 */
+	uint16_t count;     /* >= 1 */
 	uint64_t period_ns; /* >= 1 */
-	uint32_t user;	    /* the caller's: its tag */
+	uint32_t user;      /* the caller's: its tag */
 };
 
 struct modbus_block {
@@ -34,7 +34,7 @@ struct modbus_block {
 
 struct modbus_plan_limits {
 	uint16_t registers_max; /* a request's; 0: the protocol's 125 */
-	uint16_t bits_max;	/* a request's; 0: the protocol's 2000 */
+	uint16_t bits_max;      /* a request's; 0: the protocol's 2000 */
 	uint16_t gap_registers; /* unused registers that a block may span at a place; 0: none */
 	uint16_t gap_bits;
 };

@@ -25,7 +25,7 @@
 
 #define MODBUS_RTU_FRAME_BYTES_MAX 256u
 #define MODBUS_RTU_OVERHEAD_BYTES  3u /* unit and CRC */
-#define MODBUS_UNIT_MAX		   247u
+#define MODBUS_UNIT_MAX            247u
 
 struct modbus_rtu_frame {
 	uint8_t unit;

@@ -12,7 +12,7 @@
 
 #include "proto/modbus_pdu.h"
 
-#define MODBUS_TCP_HEADER_BYTES	   7u
+#define MODBUS_TCP_HEADER_BYTES    7u
 #define MODBUS_TCP_FRAME_BYTES_MAX (MODBUS_TCP_HEADER_BYTES + MODBUS_PDU_BYTES_MAX)
 
 struct modbus_tcp_frame {
