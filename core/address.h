@@ -17,7 +17,7 @@ enum address_space { ADDRESS_COIL, ADDRESS_DISCRETE, ADDRESS_INPUT, ADDRESS_HOLD
 struct address {
 	enum address_space space;
 	uint16_t offset; /* zero-based, in bits (coil, discrete) or registers (input, holding) */
-	int8_t bit;	 /* 0..15 of a register, 0 the least significant; -1: the whole */
+	int8_t bit;      /* 0..15 of a register, 0 the least significant; -1: the whole */
 };
 
 /* 0 and *out, or -EINVAL and *why; *out is untouched then. */

@@ -16,7 +16,7 @@ enum value_kind { VALUE_BOOL, VALUE_INT, VALUE_UINT, VALUE_FLOAT32, VALUE_FLOAT6
 struct value {
 	enum value_kind kind;
 	union {
-		bool b;	    /* VALUE_BOOL */
+		bool b;     /* VALUE_BOOL */
 		int64_t i;  /* VALUE_INT */
 		uint64_t u; /* VALUE_UINT */
 		double f;   /* VALUE_FLOAT32, VALUE_FLOAT64; may be NaN or infinite: devices send those */
