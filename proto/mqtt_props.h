@@ -121,9 +121,8 @@ static inline void mqtt_props_set(struct mqtt_props *p, enum mqtt_prop id)
 /* Why a packet was refused. All texts are static. */
 struct mqtt_error {
 	enum mqtt_reason reason; /* 5.0 reason code, also when the connection speaks 3.1.1 */
-	const char
-		*statement; /* "MQTT-3.3.1-4" of that version; where none is numbered the section: "2.1.4" */
-	const char *text;   /* one sentence for a human */
+	const char *statement;   /* "MQTT-3.3.1-4" of that version; or the section: "2.1.4" */
+	const char *text;        /* one sentence for a human */
 };
 
 /* Reads one checked run of properties (its length already taken off) that stands in `place` of a packet sent
