@@ -172,33 +172,6 @@ static uint16_t new_transaction_id(struct modbus_master *m)
 	return m->next_transaction_id++;
 }
 
-static struct bytes encode_frame(struct modbus_master *m, const struct modbus_transaction *t, uint8_t unit)
-{
-	uint8_t pdu_bytes[MODBUS_PDU_BYTES_MAX];
-	struct writer pdu = writer_of(pdu_bytes, sizeof(pdu_bytes));
-	struct writer w = writer_of(m->frame, sizeof(m->frame));
-	int rc = modbus_request_encode(&t->request, &pdu);
-	struct bytes body = bytes_of(pdu_bytes, (size_t)(pdu.at - pdu_bytes));
-
-	ASSERT(rc == 0); /* the plan keeps the limits */
-	switch (m->config.framing) {
-	case MODBUS_FRAMING_TCP: {
-		struct modbus_tcp_frame f = {.transaction_id = t->transaction_id, .unit = unit, .pdu = body};
-
-		rc = modbus_tcp_encode(&f, &w);
-		break;
-	}
-	case MODBUS_FRAMING_RTU: {
-		struct modbus_rtu_frame f = {.unit = unit, .pdu = body};
-
-		rc = modbus_rtu_encode(&f, &w);
-		break;
-	}
-	}
-	ASSERT(rc == 0);
-	return bytes_of(m->frame, (size_t)(w.at - m->frame));
-}
-
 /* The poll leaves the queue as a request. */
 static void send_request(struct modbus_master *m, uint32_t block_idx, bool probe, struct mono now,
 			 struct modbus_action *action)
@@ -224,7 +197,7 @@ static void send_request(struct modbus_master *m, uint32_t block_idx, bool probe
 			    .address = b->address,
 			    .count = b->count},
 	};
-	frame = encode_frame(m, t, d->config.unit);
+	frame = modbus_transaction_encode(t, m->config.framing, d->config.unit, m->frame);
 	if (m->config.framing == MODBUS_FRAMING_RTU) {
 		uint64_t answer_bytes = modbus_response_bytes(&t->request) + MODBUS_RTU_OVERHEAD_BYTES;
 
@@ -392,19 +365,6 @@ static bool receive_tcp(struct modbus_master *m, struct bytes *input, struct mon
 	return false;
 }
 
-/* Is this frame the answer that the only transaction waits for, as far as a serial line can tell? */
-static bool rtu_frame_fits(struct modbus_master *m, const struct modbus_transaction *t,
-			   const struct modbus_rtu_frame *frame)
-{
-	uint8_t function = (uint8_t)t->request.function;
-
-	if (!t->used || frame->unit != device_of(m, t->block_idx)->config.unit)
-		return false;
-	if (frame->pdu.ptr[0] == (function | MODBUS_EXCEPTION_FLAG))
-		return true;
-	return frame->pdu.ptr[0] == function && frame->pdu.size == modbus_response_bytes(&t->request);
-}
-
 /* Garbage: the answer, if it was one, is lost; the parser discards until the silence. */
 static bool on_garbage(struct modbus_master *m, struct mono now, struct modbus_action *action)
 {
@@ -436,7 +396,8 @@ static bool receive_rtu(struct modbus_master *m, struct bytes *input, struct mon
 			continue;
 		}
 		m->noise_since = (struct mono){0};
-		if (!rtu_frame_fits(m, t, &frame)) {
+		if (!t->used ||
+		    !modbus_transaction_fits(t, device_of(m, t->block_idx)->config.unit, &frame)) {
 			m->stats.late++;
 			continue;
 		}

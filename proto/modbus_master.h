@@ -54,11 +54,10 @@
 #include "proto/modbus_queue.h"
 #include "proto/modbus_rtu.h"
 #include "proto/modbus_tcp.h"
+#include "proto/modbus_transaction.h"
 
 #define MODBUS_OUTSTANDING_MAX 16u
 #define MODBUS_DEVICES_MAX     256u /* a line's */
-
-enum modbus_framing { MODBUS_FRAMING_TCP, MODBUS_FRAMING_RTU };
 
 struct modbus_device_config {
 	uint8_t unit; /* RTU: 1..247, TCP: 0..255; two devices of a line may not share one */
@@ -119,16 +118,6 @@ struct modbus_device {
 	struct mono probe_at;     /* SUSPENDED: not before */
 	uint64_t backoff_ns;
 	uint64_t requests, responses, timeouts, exceptions, suspensions; /* counters */
-};
-
-struct modbus_transaction {
-	bool used;
-	bool probe;
-	uint16_t transaction_id; /* TCP */
-	uint32_t block_idx;
-	struct mono sent;
-	struct mono deadline;
-	struct modbus_request request;
 };
 
 struct modbus_master_stats {
