@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
-#include <modbus.h>
+#include <modbus/modbus.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
