@@ -313,11 +313,14 @@ static bool table_access(const char *table, unsigned int address, bool write, un
 		registers = &plant.map->tab_registers[address];
 	else
 		return false;
-	if (write && bits)
-		*bits = *value != 0;
-	if (write && registers)
-		*registers = (uint16_t)*value;
-	*value = bits ? *bits : *registers;
+	if (bits) {
+		*bits = write ? *value != 0 : *bits;
+		*value = *bits;
+	}
+	if (registers) {
+		*registers = write ? (uint16_t)*value : *registers;
+		*value = *registers;
+	}
 	return true;
 }
 

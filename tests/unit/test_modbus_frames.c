@@ -7,7 +7,7 @@
 #include "proto/modbus_tcp.h"
 
 #define BYTES(...) bytes_of((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
-#define T35_NS	   1750000ull
+#define T35_NS     1750000ull
 
 static struct mono at_us(uint64_t us)
 {
