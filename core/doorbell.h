@@ -29,8 +29,8 @@ NODISCARD static inline bool doorbell_sleep(struct doorbell *d)
 {
 	uint32_t quiet = DOORBELL_QUIET;
 
-	return atomic_compare_exchange_strong_explicit(&d->state, &quiet, DOORBELL_ASLEEP, memory_order_acq_rel,
-						       memory_order_acquire);
+	return atomic_compare_exchange_strong_explicit(&d->state, &quiet, DOORBELL_ASLEEP,
+						       memory_order_acq_rel, memory_order_acquire);
 }
 
 /* Owner, before it looks for work: what was rung until now is going to be seen. */

@@ -1,0 +1,57 @@
+#include "proto/mqtt_inflight.h"
+
+void mqtt_inflight_init(struct mqtt_inflight *t, struct mqtt_inflight_entry *entries, uint32_t room)
+{
+	ASSERT(room >= 1);
+	ASSERT(room <= UINT16_MAX);
+	*t = (struct mqtt_inflight){
+		.entries = entries, .room = room, .free_first = 1, .free_last = (uint16_t)room};
+	for (uint32_t id = 0; id <= room; id++)
+		entries[id] = (struct mqtt_inflight_entry){.newer = (uint16_t)(id < room ? id + 1 : 0)};
+}
+
+uint16_t mqtt_inflight_add(struct mqtt_inflight *t, void *token, uint8_t qos)
+{
+	uint16_t id = t->free_first;
+
+	ASSERT(qos == 1 || qos == 2);
+	if (id == 0)
+		return 0;
+	t->free_first = t->entries[id].newer;
+	if (t->free_first == 0)
+		t->free_last = 0;
+	t->entries[id] = (struct mqtt_inflight_entry){
+		.token = token,
+		.state = qos == 1 ? MQTT_INFLIGHT_PUBLISHED_1 : MQTT_INFLIGHT_PUBLISHED_2,
+		.older = t->newest,
+	};
+	if (t->newest)
+		t->entries[t->newest].newer = id;
+	else
+		t->oldest = id;
+	t->newest = id;
+	t->count++;
+	return id;
+}
+
+void mqtt_inflight_free(struct mqtt_inflight *t, uint16_t id)
+{
+	struct mqtt_inflight_entry *e = mqtt_inflight_find(t, id);
+
+	ASSERT(e);
+	if (e->older)
+		t->entries[e->older].newer = e->newer;
+	else
+		t->oldest = e->newer;
+	if (e->newer)
+		t->entries[e->newer].older = e->older;
+	else
+		t->newest = e->older;
+	*e = (struct mqtt_inflight_entry){.state = MQTT_INFLIGHT_FREE};
+	if (t->free_last)
+		t->entries[t->free_last].newer = id;
+	else
+		t->free_first = id;
+	t->free_last = id;
+	t->count--;
+}
