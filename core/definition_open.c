@@ -1,0 +1,381 @@
+/* Building the definitions: everything that is sized, expanded and allocated once. */
+#include "core/definition.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/payload.h"
+#include "core/topic.h"
+
+static uint32_t sampler_of(const struct cfg *c, uint32_t tag_idx)
+{
+	return c->lines[c->devices[c->tags[tag_idx].device_idx].line_idx].sampler_idx;
+}
+
+static bool is_per_tag(const struct cfg *c, const struct cfg_definition *def)
+{
+	return topic_is_per_tag(cfg_text(c, def->topic));
+}
+
+/* One entry even for an empty list: malloc(0) may be NULL, and that means "no memory" here. */
+static void *array(uint64_t count, size_t size_bytes)
+{
+	return calloc((size_t)count + 1, size_bytes);
+}
+
+struct sizes {
+	uint64_t channels, topic_bytes, feeds, beats, beat_channels;
+};
+
+static int expand(const struct cfg *c, const struct cfg_definition *def, uint32_t tag_idx, char *out)
+{
+	const struct cfg_tag *tag = tag_idx == CFG_NONE ? NULL : &c->tags[tag_idx];
+	const struct topic_names names = {
+		.node = cfg_text(c, c->node),
+		.target = cfg_text(c, c->targets[def->target_idx].name),
+		.definition = cfg_text(c, def->name),
+		.device = tag ? cfg_text(c, c->devices[tag->device_idx].name) : NULL,
+		.tag = tag ? cfg_text(c, tag->name) : NULL,
+	};
+	const char *why = NULL;
+
+	return topic_expand(cfg_text(c, def->topic), &names, out, &why);
+}
+
+static struct sizes measure(const struct cfg *c)
+{
+	struct sizes s = {0};
+	char topic[TOPIC_BYTES_MAX];
+
+	for (uint32_t i = 0; i < c->definition_count; i++) {
+		const struct cfg_definition *def = &c->definitions[i];
+		uint32_t channel_count = is_per_tag(c, def) ? def->ref_count : 1;
+
+		for (uint32_t k = 0; k < channel_count; k++) {
+			int n = expand(c, def, is_per_tag(c, def) ? c->refs[def->ref_first + k] : CFG_NONE,
+				       topic);
+
+			s.topic_bytes += n > 0 ? (uint64_t)n : 0;
+		}
+		s.channels += channel_count;
+		s.feeds += def->mode == CFG_MODE_ON_CHANGE ? def->ref_count : 0;
+		s.beats += min_u64(c->sampler_count, channel_count);
+		s.beat_channels += channel_count;
+	}
+	return s;
+}
+
+static int arrays_open(struct definitions *d, const struct sizes *s)
+{
+	const struct cfg *c = d->cfg;
+
+	d->channels = array(s->channels, sizeof(d->channels[0]));
+	d->members = array(c->ref_count, sizeof(d->members[0]));
+	d->ports = array(c->target_count, sizeof(d->ports[0]));
+	d->feeds = array(s->feeds, sizeof(d->feeds[0]));
+	d->feed_first = array((uint64_t)c->tag_count + 1, sizeof(d->feed_first[0]));
+	d->beats = array(s->beats, sizeof(d->beats[0]));
+	d->beat_channels = array(s->beat_channels, sizeof(d->beat_channels[0]));
+	d->lanes = array(c->sampler_count, sizeof(d->lanes[0]));
+	d->topics = array(s->topic_bytes, 1);
+	if (!d->channels || !d->members || !d->ports || !d->feeds || !d->feed_first || !d->beats ||
+	    !d->beat_channels || !d->lanes || !d->topics)
+		return -ENOMEM;
+	for (uint32_t t = 0; t < c->target_count; t++) {
+		d->ports[t].lane_of_sampler = malloc((size_t)c->sampler_count + 1);
+		if (!d->ports[t].lane_of_sampler)
+			return -ENOMEM;
+		memset(d->ports[t].lane_of_sampler, DEFINITION_NO_LANE, (size_t)c->sampler_count + 1);
+	}
+	return 0;
+}
+
+static int lanes_open(struct definitions *d)
+{
+	const struct cfg *c = d->cfg;
+
+	for (uint32_t i = 0; i < c->sampler_count; i++) {
+		struct definition_lane *lane = &d->lanes[i];
+		int rc = timers_open(&lane->timers, d->beat_count);
+
+		if (rc < 0)
+			return rc;
+		lane->all = d;
+		lane->sampler_idx = i;
+		lane->touched = array(c->target_count, sizeof(lane->touched[0]));
+		lane->touched_flag = array(c->target_count, sizeof(lane->touched_flag[0]));
+		lane->dirty = array(d->channel_count, sizeof(lane->dirty[0]));
+		lane->dirty_flag = array(d->channel_count, sizeof(lane->dirty_flag[0]));
+		if (!lane->touched || !lane->touched_flag || !lane->dirty || !lane->dirty_flag)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* One channel of a definition; tag_idx CFG_NONE: the whole group. */
+static void channel_add(struct definitions *d, uint32_t definition_idx, uint32_t member_first,
+			uint32_t tag_idx, char **topic_at)
+{
+	const struct cfg *c = d->cfg;
+	const struct cfg_definition *def = &c->definitions[definition_idx];
+	struct definition_port *port = &d->ports[def->target_idx];
+	struct channel *ch = &d->channels[d->channel_count++];
+	char topic[TOPIC_BYTES_MAX];
+	int n = expand(c, def, tag_idx, topic);
+
+	ASSERT(n > 0); /* config_check has expanded it before */
+	memcpy(*topic_at, topic, (size_t)n);
+	*ch = (struct channel){
+		.topic = bytes_of(*topic_at, (size_t)n),
+		.definition_idx = definition_idx,
+		.target_idx = def->target_idx,
+		.local_idx = port->channel_count++,
+		.member_first = member_first,
+		.member_count = tag_idx == CFG_NONE ? def->ref_count : 1,
+		.headroom_bytes = (uint32_t)n + CHANNEL_HEADER_BYTES,
+		.payload = def->payload,
+		.qos = def->qos,
+		.retain = def->retain,
+		.group = tag_idx == CFG_NONE,
+	};
+	*topic_at += n;
+	ch->payload_bytes_max = ch->group ? PAYLOAD_GROUP_BYTES : 0;
+	for (uint32_t i = 0; i < ch->member_count; i++)
+		ch->payload_bytes_max += payload_tag_bytes_max(
+			d->tags->names[d->members[member_first + i]].size);
+	if (ch->headroom_bytes + ch->payload_bytes_max > port->record_bytes_max)
+		port->record_bytes_max = ch->headroom_bytes + ch->payload_bytes_max;
+}
+
+static void channels_build(struct definitions *d)
+{
+	const struct cfg *c = d->cfg;
+	char *topic_at = d->topics;
+
+	if (c->ref_count)
+		memcpy(d->members, c->refs, (size_t)c->ref_count * sizeof(c->refs[0]));
+	for (uint32_t i = 0; i < c->definition_count; i++) {
+		const struct cfg_definition *def = &c->definitions[i];
+
+		if (!is_per_tag(c, def)) {
+			channel_add(d, i, def->ref_first, CFG_NONE, &topic_at);
+			continue;
+		}
+		for (uint32_t k = 0; k < def->ref_count; k++)
+			channel_add(d, i, def->ref_first + k, c->refs[def->ref_first + k], &topic_at);
+	}
+}
+
+/* A ring lane for every sampler that may write to the target. */
+static void ports_build(struct definitions *d)
+{
+	const struct cfg *c = d->cfg;
+
+	for (uint32_t i = 0; i < c->definition_count; i++) {
+		const struct cfg_definition *def = &c->definitions[i];
+		struct definition_port *port = &d->ports[def->target_idx];
+
+		for (uint32_t k = 0; k < def->ref_count; k++) {
+			uint8_t *lane = &port->lane_of_sampler[sampler_of(c, c->refs[def->ref_first + k])];
+
+			if (*lane == DEFINITION_NO_LANE)
+				*lane = (uint8_t)port->lane_count++;
+		}
+	}
+	for (uint32_t t = 0; t < c->target_count; t++) { /* a target without definitions still has a ring */
+		d->ports[t].lane_count += d->ports[t].lane_count == 0;
+		d->ports[t].record_bytes_max += d->ports[t].record_bytes_max == 0;
+	}
+}
+
+static struct beat *beat_add(struct definitions *d, uint32_t sampler_idx, enum beat_kind kind,
+			     uint64_t period_ns, uint32_t channel_first)
+{
+	struct beat *b = &d->beats[d->beat_count];
+
+	*b = (struct beat){
+		.timer = {.owner_idx = d->beat_count},
+		.sampler_idx = sampler_idx,
+		.kind = kind,
+		.period_ns = period_ns,
+		.channel_first = channel_first,
+	};
+	d->beat_count++;
+	return b;
+}
+
+/* Beats of one definition whose channels start at channel_idx; beat_channel_count is how many are used so far. */
+static void beats_build(struct definitions *d, const struct cfg_definition *def, uint32_t channel_idx,
+			uint32_t *beat_channel_count)
+{
+	const struct cfg *c = d->cfg;
+	bool cycle = def->mode == CFG_MODE_PERIODIC;
+
+	if (!cycle && def->heartbeat_ns == 0)
+		return;
+	uint64_t period_ns = cycle ? def->cycle_ns : def->heartbeat_ns;
+
+	if (d->channels[channel_idx].group) {
+		struct beat *b = beat_add(d, sampler_of(c, c->refs[def->ref_first]),
+					  cycle ? BEAT_CYCLE : BEAT_GROUP_HEARTBEAT, period_ns,
+					  *beat_channel_count);
+
+		b->channel_count = 1;
+		d->beat_channels[(*beat_channel_count)++] = channel_idx;
+		if (!cycle)
+			d->channels[channel_idx].beat_idx = d->beat_count;
+		return;
+	}
+	for (uint32_t s = 0; s < c->sampler_count; s++) {
+		struct beat *b = NULL;
+
+		for (uint32_t k = 0; k < def->ref_count; k++) {
+			if (sampler_of(c, c->refs[def->ref_first + k]) != s)
+				continue;
+			if (!b)
+				b = beat_add(d, s, cycle ? BEAT_CYCLE : BEAT_TAG_HEARTBEAT, period_ns,
+					     *beat_channel_count);
+			b->channel_count++;
+			d->beat_channels[(*beat_channel_count)++] = channel_idx + k;
+		}
+	}
+}
+
+static uint32_t tag_heartbeat_of(const struct definitions *d, uint32_t first_beat_idx, uint32_t sampler_idx)
+{
+	for (uint32_t i = first_beat_idx; i < d->beat_count; i++)
+		if (d->beats[i].sampler_idx == sampler_idx && d->beats[i].kind == BEAT_TAG_HEARTBEAT)
+			return i + 1;
+	return 0;
+}
+
+static void feed_add(struct definitions *d, const struct cfg_definition *def, uint32_t k,
+		     uint32_t channel_idx, uint32_t first_beat_idx, uint32_t *fill)
+{
+	const struct cfg *c = d->cfg;
+	uint32_t tag_idx = c->refs[def->ref_first + k];
+	bool own = def->deadband != CFG_DEADBAND_NONE;
+
+	d->feeds[d->feed_first[tag_idx] + fill[tag_idx]++] = (struct feed){
+		.tag_idx = tag_idx,
+		.channel_idx = channel_idx,
+		.beat_idx = tag_heartbeat_of(d, first_beat_idx, sampler_of(c, tag_idx)),
+		.deadband = own ? def->deadband : c->tags[tag_idx].deadband,
+		.deadband_size = own ? def->deadband_size : c->tags[tag_idx].deadband_size,
+	};
+}
+
+/* Feeds lie by tag, so that an update walks one short run. */
+static int feeds_build(struct definitions *d)
+{
+	const struct cfg *c = d->cfg;
+	uint32_t *fill = array(c->tag_count, sizeof(fill[0]));
+	uint32_t channel_idx = 0, beat_channel_count = 0;
+
+	if (!fill)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < c->definition_count; i++) {
+		const struct cfg_definition *def = &c->definitions[i];
+
+		for (uint32_t k = 0; def->mode == CFG_MODE_ON_CHANGE && k < def->ref_count;
+		     k++, d->feed_count++)
+			d->feed_first[c->refs[def->ref_first + k] + 1]++;
+	}
+	for (uint32_t t = 0; t < c->tag_count; t++)
+		d->feed_first[t + 1] += d->feed_first[t];
+	for (uint32_t i = 0; i < c->definition_count; i++) {
+		const struct cfg_definition *def = &c->definitions[i];
+		bool group = d->channels[channel_idx].group;
+		uint32_t first_beat_idx = d->beat_count;
+
+		beats_build(d, def, channel_idx, &beat_channel_count);
+		for (uint32_t k = 0; def->mode == CFG_MODE_ON_CHANGE && k < def->ref_count; k++)
+			feed_add(d, def, k, group ? channel_idx : channel_idx + k, first_beat_idx, fill);
+		channel_idx += group ? 1 : def->ref_count;
+	}
+	free(fill);
+	ASSERT(channel_idx == d->channel_count);
+	return 0;
+}
+
+int definitions_open(struct definitions **out, const struct cfg *c, struct tag_table *tags)
+{
+	struct definitions *d = calloc(1, sizeof(*d));
+	struct sizes sizes = measure(c);
+	int rc;
+
+	if (!d)
+		return -ENOMEM;
+	d->cfg = c;
+	d->tags = tags;
+	rc = arrays_open(d, &sizes);
+	if (rc < 0)
+		goto fail;
+	channels_build(d);
+	ports_build(d);
+	rc = feeds_build(d);
+	if (rc < 0)
+		goto fail;
+	rc = lanes_open(d);
+	if (rc < 0)
+		goto fail;
+	*out = d;
+	return 0;
+fail:
+	definitions_close(d);
+	return rc;
+}
+
+void definitions_close(struct definitions *d)
+{
+	if (!d)
+		return;
+	for (uint32_t i = 0; d->lanes && i < d->cfg->sampler_count; i++) {
+		timers_close(&d->lanes[i].timers);
+		free(d->lanes[i].touched);
+		free(d->lanes[i].touched_flag);
+		free(d->lanes[i].dirty);
+		free(d->lanes[i].dirty_flag);
+	}
+	for (uint32_t t = 0; d->ports && t < d->cfg->target_count; t++)
+		free(d->ports[t].lane_of_sampler);
+	free(d->channels);
+	free(d->members);
+	free(d->ports);
+	free(d->feeds);
+	free(d->feed_first);
+	free(d->beats);
+	free(d->beat_channels);
+	free(d->lanes);
+	free(d->topics);
+	free(d);
+}
+
+uint64_t definitions_memory_bytes(const struct definitions *d)
+{
+	const struct cfg *c = d->cfg;
+	struct sizes s = measure(c);
+	uint64_t lane = sizeof(struct definition_lane) + (uint64_t)d->beat_count * sizeof(void *) +
+			(uint64_t)c->target_count * (sizeof(uint32_t) + 1) +
+			(uint64_t)d->channel_count * (sizeof(uint32_t) + 1);
+
+	return s.channels * sizeof(struct channel) + s.topic_bytes + s.feeds * sizeof(struct feed) +
+	       s.beats * sizeof(struct beat) + s.beat_channels * 4 + (uint64_t)c->ref_count * 4 +
+	       ((uint64_t)c->tag_count + 1) * 4 +
+	       (uint64_t)c->target_count * (sizeof(struct definition_port) + c->sampler_count) +
+	       c->sampler_count * lane;
+}
+
+void definitions_attach_ring(struct definitions *d, uint32_t target_idx, struct ring *ring)
+{
+	ASSERT(target_idx < d->cfg->target_count);
+	ASSERT(!d->ports[target_idx].ring);
+	d->ports[target_idx].ring = ring;
+}
+
+void definitions_attach_metrics(struct definitions *d, uint32_t sampler_idx, struct sampler_metrics *metrics)
+{
+	ASSERT(sampler_idx < d->cfg->sampler_count);
+	d->lanes[sampler_idx].metrics = metrics;
+}
