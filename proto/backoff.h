@@ -13,7 +13,7 @@
 
 struct backoff {
 	uint64_t base_ns, cap_ns, stable_ns;
-	uint64_t step_ns; /* 0: at the base */
+	uint64_t step_ns;  /* 0: at the base */
 	struct mono since; /* of the present success; 0: none */
 };
 
