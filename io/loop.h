@@ -3,7 +3,7 @@
  * Purpose:  everything that a thread asks of the system goes through here, as an operation that completes later. With
  *           core/clock.h this is the whole seam to the world: the product links io/loop_uring.c, the simulator a
  *           loop of its own against the same objects of everything else.
- * Owner:    the thread that opened it. A struct completion, and the memory an operation uses, belong to the caller and
+ * Owner:    the first thread that calls loop_run. A struct completion, and the memory an operation uses, belong to the caller and
  *           stay put until its last done().
  * Threads:  all calls by the owner, but for loop_wake (any thread, async-signal-safe).
  * Memory:   all of it at loop_open; starting an operation allocates nothing.
@@ -40,7 +40,11 @@ struct loop_limits {
 NODISCARD int loop_open(struct loop **out, const struct loop_limits *limits);
 /* What to do about an error of loop_open, for the operator; a static text. */
 const char *loop_open_hint(int error);
-void loop_close(struct loop *l); /* cancels what is left; done() is not called any more */
+/* By the owner, before its thread ends: cancels what is left and waits until the kernel has let go of all memory; done() is
+ * not called any more. loop_wake stays harmless until loop_close. */
+void loop_quiet(struct loop *l);
+/* Any thread, after loop_quiet; the owner needs no loop_quiet before. */
+void loop_close(struct loop *l);
 
 /* Starts what was queued, waits until something completes, loop_wake, or the deadline (MONO_NEVER: none; one that has
  * passed: only looks), then calls done() of what has completed, one after another; at most operation_count of them. The

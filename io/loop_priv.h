@@ -27,6 +27,8 @@ struct loop {
 	uint32_t kernel_count; /* SQEs whose CQE is to come, the wake-up's among them, cancels not */
 	uint32_t lookup_count; /* with the resolver */
 	int wake_fd;
+	bool owned; /* a thread has waited: the ring is that thread's */
+	bool quiet;
 	bool wake_armed;
 	bool woken;
 	bool running;        /* inside loop_run: neither loop_run nor loop_close may nest */

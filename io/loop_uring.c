@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/assert.h"
@@ -86,7 +87,7 @@ const char *loop_open_hint(int error)
 static int ring_open(struct io_uring *ring, uint32_t operation_count)
 {
 	uint32_t sq_count = (uint32_t)pow2_at_least(2ull * operation_count + 2);
-	unsigned wanted = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL;
+	unsigned wanted = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED;
 	unsigned better = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 	unsigned features = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP | IORING_FEAT_CQE_SKIP;
 	struct io_uring_params params = {.flags = wanted | better, .cq_entries = 2 * sq_count};
@@ -102,17 +103,34 @@ static int ring_open(struct io_uring *ring, uint32_t operation_count)
 		io_uring_queue_exit(ring);
 		return -ENOSYS;
 	}
-	(void)io_uring_register_ring_fd(ring); /* spares a file look-up a wait; does without where refused */
 	return 0;
 }
 
-void loop_close(struct loop *l)
+/* A ring belongs to the thread that enables it (SINGLE_ISSUER), which is the first that waits, not the one that made it. */
+static int ring_own(struct loop *l)
+{
+	if (l->owned)
+		return 0;
+	/* liburing 2.3 declares io_uring_enable_rings but does not export it. */
+	if (syscall(__NR_io_uring_register, l->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) == -1)
+		return -errno;
+	l->owned = true;
+	(void)io_uring_register_ring_fd(
+		&l->ring); /* spares a file look-up a wait; does without where refused */
+	return 0;
+}
+
+void loop_quiet(struct loop *l)
 {
 	struct completion *c;
 
 	ASSERT(!l->running);
+	if (l->quiet)
+		return;
+	l->quiet = true;
 	resolver_forget_all(l);
-	cancel_everything(l);
+	if (ring_own(l) == 0)
+		cancel_everything(l);
 	while ((c = l->ready_head)) {
 		l->ready_head = c->next;
 		if ((c->flags & COMPLETION_HANDLE) && c->res >= 0)
@@ -120,6 +138,14 @@ void loop_close(struct loop *l)
 		c->active = false;
 		c->next = NULL;
 	}
+	/* The registered descriptor is the thread's, not the ring's: another thread would give back one of its own. */
+	if (l->owned)
+		(void)io_uring_unregister_ring_fd(&l->ring);
+}
+
+void loop_close(struct loop *l)
+{
+	loop_quiet(l);
 	io_uring_queue_exit(&l->ring);
 	close(l->wake_fd);
 	free(l);
@@ -168,6 +194,10 @@ int loop_run(struct loop *l, struct mono deadline)
 	int rc;
 
 	ASSERT(!l->running);
+	ASSERT(!l->quiet);
+	rc = ring_own(l);
+	if (rc < 0)
+		return rc;
 	/* Each further turn has eaten a cancel's own result, or a day of a longer wait. */
 	do {
 		wake_arm(l);

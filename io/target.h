@@ -1,0 +1,100 @@
+/* io/target.h - one MQTT server as a destination: the link, the session, and the records on their way.
+ *
+ * Purpose:  brings the stream, the session and the ring together: connects along the URL list, takes batches from the
+ *           ring, sends them in one gathered send each, lets records go when they are through.
+ * Owner:    its publisher. Threads: the publisher's; state, metrics and texts may be read by any.
+ * Memory:   all of it in target_open.
+ * Errors:   none leave here: a lost or refused connection is a state, with its reason in words.
+ *
+ *   DISABLED
+ *   IDLE -> CONNECTING -CONNACK-> CONNECTED
+ *    ^          |                     |
+ *    |        failed                 lost
+ *    |          v                     v
+ *    '------ CLOSING (the kernel lets go of the records' memory) -> WAITING, REFUSED (back-off)
+ *
+ * Where a record is: in the ring -take-> batch (a send is under way, or it waits for the next) -sent-> through (QoS 0),
+ * or in flight until its acknowledgement. After a loss, what the kernel had not taken whole is first in the next batch.
+ */
+#ifndef IO_TARGET_H
+#define IO_TARGET_H
+
+#include "core/shared_text.h"
+#include "io/publisher.h"
+#include "io/stream.h"
+#include "proto/backoff.h"
+#include "proto/mqtt_session.h"
+
+#define TARGET_BATCH_MAX 1024
+
+enum target_state {
+	TARGET_DISABLED,
+	TARGET_CONNECTING,
+	TARGET_CONNECTED,
+	TARGET_WAITING,
+	TARGET_REFUSED,
+};
+
+struct target {
+	struct publisher *publisher;
+	const struct cfg_target *config;
+	uint32_t cfg_idx;
+	uint32_t slot;
+	struct ring *ring;
+	struct stream stream;
+	struct mqtt_session session;
+	struct backoff backoff;
+	struct timer timer;
+	struct mono link_deadline;  /* of the connect, the wait, or the closing */
+	struct mono flush_deadline; /* MONO_NEVER: no message waits for company */
+	bool open;                  /* the stream is up */
+	bool closing;               /* until the stream is closed */
+	bool close_when_sent;
+	bool leaving; /* the daemon stops */
+	bool left;
+	bool has_acked;             /* some of its messages are QoS 1 or 2 */
+	struct mono leave_deadline; /* leaving: DISCONNECT goes out now, whatever is left */
+	uint32_t url_idx;
+	uint32_t tried_count; /* URLs that failed in this pass through the list */
+	struct ring_record *
+		*batch; /* in the present send; QoS 1 and 2 may be acknowledged before it completes */
+	uint32_t batch_count;
+	struct ring_record *
+		*waiting; /* taken, and not taken by the kernel when the connection was lost: first to go */
+	uint32_t waiting_count;
+	uint32_t *packet_bytes;     /* beside batch */
+	uint32_t control_bytes;     /* before the batch in the present send */
+	uint64_t sent_before_bytes; /* of this connection, before the present send */
+	struct iovec *iov;          /* TARGET_BATCH_MAX + 2 */
+	uint32_t iov_count;
+	uint8_t *outboxes[2]; /* the session writes into one while the other is sent */
+	size_t outbox_bytes;
+	uint32_t outbox_idx;
+	struct mqtt_inflight_entry *inflight;
+	uint16_t *aliases;
+	uint8_t *receive;
+	struct target_metrics metrics;
+	_Atomic uint32_t state;    /* enum target_state */
+	struct shared_text reason; /* "" where all is well */
+	struct shared_text url;    /* the one in use, or tried last */
+	char client_id[64];
+	bool has_told; /* a failure has been logged; the next ones only count */
+};
+
+NODISCARD int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_t slot);
+void target_close(struct target *t);
+uint64_t target_memory_bytes(const struct cfg *c, uint32_t cfg_idx, const struct definitions *d);
+
+/* New messages, a deadline, a completion: does what there is to do now, at most one batch. */
+void target_step(struct target *t);
+/* The daemon stops: send what there is, then DISCONNECT. */
+void target_leave(struct target *t);
+
+static inline enum target_state target_state(const struct target *t)
+{
+	return (enum target_state)atomic_load_explicit(&t->state, memory_order_relaxed);
+}
+/* "disabled" "connecting" "connected" "waiting" "refused" */
+const char *target_state_text(enum target_state state);
+
+#endif
