@@ -1,0 +1,547 @@
+/* A Modbus line: the master's actions become I/O, and its values tags. TCP and RTU differ in how they are opened and in
+ * which calls move the bytes; everything else is one. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "hw/line.h"
+
+#define ACTIONS_A_STEP 1024u /* bound of one step; what is left is due again at once */
+
+static const struct cfg_line *config_of(const struct line *l)
+{
+	return &l->sampler->config.cfg->lines[l->cfg_idx];
+}
+
+static const char *name_of(const struct line *l)
+{
+	return cfg_text(l->sampler->config.cfg, config_of(l)->name);
+}
+
+static bool is_tcp(const struct line *l)
+{
+	return l->kind == CFG_LINE_MODBUS_TCP;
+}
+
+/* --- states: the only place that logs and tells ------------------------------------------------------------- */
+
+static void enter(struct line *l, enum line_state state, const char *reason)
+{
+	bool was_up = l->state == LINE_UP;
+
+	l->state = state;
+	line_tell(l, reason);
+	if (state == LINE_UP) {
+		counter_add(&l->metrics.connects, 1);
+		LOG_INFO("line", "name=%s state=up", name_of(l));
+	} else if (state == LINE_CLOSING && was_up) {
+		LOG_WARN("line", "name=%s state=lost reason=\"%s\"", name_of(l), reason);
+	} else if (state == LINE_CLOSING || (state == LINE_WAITING && *reason)) {
+		LOG_DEBUG("line", "name=%s state=waiting reason=\"%s\"", name_of(l), reason);
+	}
+}
+
+/* --- the master's actions ------------------------------------------------------------------------------------- */
+
+static enum tag_quality quality_of(enum modbus_failure failure)
+{
+	switch (failure) {
+	case MODBUS_FAIL_NONE:
+	case MODBUS_FAIL_NOT_CONNECTED: return TAG_BAD_CONNECTION;
+	case MODBUS_FAIL_TIMEOUT:
+	case MODBUS_FAIL_SUSPENDED: return TAG_BAD_TIMEOUT;
+	case MODBUS_FAIL_EXCEPTION: return TAG_BAD_DEVICE;
+	case MODBUS_FAIL_PROTOCOL: return TAG_BAD_FRAME;
+	}
+	UNREACHABLE();
+}
+
+static void take_values(struct line *l, const struct modbus_action *a)
+{
+	struct line_modbus *m = l->modbus;
+	const struct modbus_block *block = modbus_master_block(&m->master, a->block_idx);
+	struct mono now = turn_now(&l->sampler->turn);
+	struct wall wall = turn_wall(&l->sampler->turn);
+
+	for (uint32_t i = 0; i < block->item_count; i++) {
+		const struct modbus_item *item = modbus_master_item(&m->master, block, i);
+		struct value raw;
+		int rc = modbus_field_decode(&m->fields[item - m->items], block->address, a->bytes, &raw);
+
+		if (rc < 0)
+			definition_update_bad(l->sampler->lane, item->user, TAG_BAD_FRAME, wall, now);
+		else
+			definition_update(l->sampler->lane, item->user, raw, wall, now);
+	}
+	counter_add(&l->metrics.values, block->item_count);
+}
+
+static void take_failure(struct line *l, const struct modbus_action *a)
+{
+	struct line_modbus *m = l->modbus;
+	const struct modbus_block *block = modbus_master_block(&m->master, a->block_idx);
+	struct mono now = turn_now(&l->sampler->turn);
+	struct wall wall = turn_wall(&l->sampler->turn);
+
+	if (a->failure == MODBUS_FAIL_NOT_CONNECTED && !m->attempted)
+		return; /* nobody has tried yet: that is no news */
+	LOG_DEBUG("line", "name=%s failure=\"%s\" table=%s address=%u count=%u%s%s", name_of(l),
+		  modbus_failure_text(a->failure), address_space_text(block->space), block->address,
+		  block->count, a->reason ? " reason=" : "", a->reason ? a->reason : "");
+	for (uint32_t i = 0; i < block->item_count; i++)
+		definition_update_bad(l->sampler->lane, modbus_master_item(&m->master, block, i)->user,
+				      quality_of(a->failure), wall, now);
+}
+
+static void perform(struct line *l, const struct modbus_action *a)
+{
+	struct line_modbus *m = l->modbus;
+
+	switch (a->kind) {
+	case MODBUS_ACTION_SEND:
+		ASSERT(a->bytes.size <=
+		       LINE_SEND_BYTES - m->send_used_bytes); /* bounded by outstanding_max */
+		memcpy(m->send + m->send_used_bytes, a->bytes.ptr, a->bytes.size);
+		m->send_used_bytes += a->bytes.size;
+		return;
+	case MODBUS_ACTION_RESET:
+		m->reset_wanted = true;
+		shared_text_set(&l->reason, a->reason);
+		return;
+	case MODBUS_ACTION_VALUES: take_values(l, a); return;
+	case MODBUS_ACTION_FAILED: take_failure(l, a); return;
+	}
+	UNREACHABLE();
+}
+
+static void receive(struct line *l, struct bytes input)
+{
+	struct modbus_action action;
+
+	while (modbus_master_receive(&l->modbus->master, &input, turn_now(&l->sampler->turn), &action))
+		perform(l, &action);
+}
+
+/* --- sending: what is in the buffer goes out, one operation at a time ------------------------------------------ */
+
+static bool is_sending(const struct line *l)
+{
+	return is_tcp(l) ? stream_is_sending(&l->modbus->stream) : l->modbus->write.active;
+}
+
+static void flush(struct line *l)
+{
+	struct line_modbus *m = l->modbus;
+
+	if (l->state != LINE_UP || m->send_used_bytes == 0 || is_sending(l))
+		return;
+	if (is_tcp(l)) {
+		m->iov = (struct iovec){.iov_base = m->send, .iov_len = m->send_used_bytes};
+		stream_sendv(&m->stream, &m->iov, 1);
+	} else {
+		loop_write(l->sampler->loop, m->handle, m->send, m->send_used_bytes, &m->write);
+	}
+}
+
+static void sent_front(struct line *l, size_t bytes)
+{
+	struct line_modbus *m = l->modbus;
+
+	m->send_used_bytes -= bytes;
+	memmove(m->send, m->send + bytes, m->send_used_bytes);
+	flush(l);
+}
+
+/* --- opening and losing ------------------------------------------------------------------------------------------ */
+
+static void step_soon(struct line *l)
+{
+	timer_set(&l->sampler->timers, &l->timer, turn_now(&l->sampler->turn));
+}
+
+static void wait_and_retry(struct line *l, const char *reason)
+{
+	struct mono now = turn_now(&l->sampler->turn);
+
+	counter_add(&l->metrics.connect_failures, l->state == LINE_OPENING);
+	backoff_failed(&l->backoff, now);
+	enter(l, LINE_WAITING, reason);
+	l->open_deadline = mono_add(now, backoff_next(&l->backoff, &l->sampler->prng));
+	l->modbus->attempted = true;
+	step_soon(l);
+}
+
+static void up(struct line *l)
+{
+	struct line_modbus *m = l->modbus;
+	struct mono now = turn_now(&l->sampler->turn);
+
+	m->attempted = true;
+	m->reset_wanted = false;
+	m->send_used_bytes = 0;
+	enter(l, LINE_UP, "");
+	backoff_succeeded(&l->backoff, now);
+	modbus_master_opened(&m->master, now);
+	step_soon(l);
+}
+
+/* The connection or port is no good any more; what the kernel still has is waited for before a new one is opened. */
+static void down(struct line *l, const char *reason)
+{
+	struct line_modbus *m = l->modbus;
+	char text[SHARED_TEXT_BYTES];
+
+	if (l->state != LINE_UP && l->state != LINE_OPENING)
+		return;
+	snprintf(text, sizeof(text), "%s", reason);
+	m->attempted = true;
+	counter_add(&l->metrics.connect_failures, l->state == LINE_OPENING);
+	modbus_master_closed(&m->master, turn_now(&l->sampler->turn));
+	enter(l, LINE_CLOSING, text);
+	if (is_tcp(l)) {
+		stream_close(&m->stream);
+		return;
+	}
+	loop_cancel(l->sampler->loop, &m->read);
+	loop_cancel(l->sampler->loop, &m->write);
+	step_soon(l);
+}
+
+static void down_by_error(struct line *l, int error)
+{
+	char text[96];
+
+	down(l, error == 0 ? "closed by the device" : strerror_r(-error, text, sizeof(text)));
+}
+
+/* TCP */
+
+static struct line *line_of_stream(struct stream *s)
+{
+	return container_of(s, struct line_modbus, stream)->line;
+}
+
+static void on_open(struct stream *s)
+{
+	up(line_of_stream(s));
+}
+
+static size_t on_received(struct stream *s, const uint8_t *bytes, size_t size_bytes)
+{
+	struct line *l = line_of_stream(s);
+
+	receive(l, bytes_of(bytes, size_bytes));
+	step_soon(l);
+	return size_bytes;
+}
+
+static void on_sent(struct stream *s, size_t size_bytes)
+{
+	sent_front(line_of_stream(s), size_bytes);
+}
+
+static void on_lost(struct stream *s, int error)
+{
+	down_by_error(line_of_stream(s), error);
+}
+
+static void on_closed(struct stream *s)
+{
+	struct line *l = line_of_stream(s);
+	char reason[SHARED_TEXT_BYTES];
+
+	shared_text_get(&l->reason, reason);
+	wait_and_retry(l, reason);
+}
+
+static const struct stream_user tcp_user = {
+	.on_open = on_open,
+	.on_received = on_received,
+	.on_sent = on_sent,
+	.on_lost = on_lost,
+	.on_closed = on_closed,
+};
+
+/* RTU */
+
+static void on_read(struct completion *c, int res)
+{
+	struct line_modbus *m = container_of(c, struct line_modbus, read);
+	struct line *l = m->line;
+
+	if (l->state == LINE_UP && res > 0) {
+		receive(l, bytes_of(m->receive, (size_t)res));
+		loop_read(l->sampler->loop, m->handle, m->receive, sizeof(m->receive), &m->read);
+	} else if (l->state == LINE_UP) {
+		down_by_error(l, res);
+	}
+	step_soon(l);
+}
+
+static void on_written(struct completion *c, int res)
+{
+	struct line_modbus *m = container_of(c, struct line_modbus, write);
+	struct line *l = m->line;
+
+	if (l->state == LINE_UP && res > 0)
+		sent_front(l, (size_t)res); /* short writes are normal: the rest follows */
+	else if (l->state == LINE_UP)
+		down_by_error(l, res);
+	step_soon(l);
+}
+
+static void rtu_open(struct line *l)
+{
+	const struct cfg_line *c = config_of(l);
+	struct line_modbus *m = l->modbus;
+	const struct serial_format format = {
+		.baud = c->baud,
+		.data_bits = c->data_bits,
+		.stop_bits = c->stop_bits,
+		.parity = c->parity == 'E'   ? SERIAL_PARITY_EVEN
+			  : c->parity == 'O' ? SERIAL_PARITY_ODD
+					     : SERIAL_PARITY_NONE,
+		.mode = c->serial_mode == CFG_SERIAL_RS485   ? SERIAL_RS485
+			: c->serial_mode == CFG_SERIAL_RS422 ? SERIAL_RS422
+							     : SERIAL_RS232,
+	};
+	char text[128], why[96];
+
+	m->handle = loop_serial_open(l->sampler->loop, cfg_text(l->sampler->config.cfg, c->path), &format);
+	if (m->handle < 0) {
+		snprintf(text, sizeof(text), "cannot open the port: %s",
+			 strerror_r(-m->handle, why, sizeof(why)));
+		wait_and_retry(l, text);
+		return;
+	}
+	loop_serial_flush(l->sampler->loop, m->handle);
+	up(l);
+	loop_read(l->sampler->loop, m->handle, m->receive, sizeof(m->receive), &m->read);
+}
+
+/* CLOSING until the kernel has let go of both buffers. */
+static void rtu_close_step(struct line *l)
+{
+	struct line_modbus *m = l->modbus;
+	char reason[SHARED_TEXT_BYTES];
+
+	if (m->read.active || m->write.active)
+		return;
+	loop_close_handle(l->sampler->loop, m->handle);
+	m->handle = -1;
+	shared_text_get(&l->reason, reason);
+	wait_and_retry(l, reason);
+}
+
+static void open_now(struct line *l)
+{
+	const struct cfg_line *c = config_of(l);
+
+	enter(l, LINE_OPENING, "");
+	if (!is_tcp(l)) {
+		rtu_open(l);
+		return;
+	}
+	l->open_deadline = c->connect_timeout_ns
+				   ? mono_add(turn_now(&l->sampler->turn), c->connect_timeout_ns)
+				   : MONO_NEVER;
+	stream_open(&l->modbus->stream, cfg_text(l->sampler->config.cfg, c->host), c->port, 10000);
+}
+
+/* --- the step ------------------------------------------------------------------------------------------------------ */
+
+static void copy_stats(struct line *l)
+{
+	const struct modbus_master *m = &l->modbus->master;
+	struct line_metrics *out = &l->metrics;
+
+	counter_set(&out->requests, m->stats.requests);
+	counter_set(&out->responses, m->stats.responses);
+	counter_set(&out->timeouts, m->stats.timeouts);
+	counter_set(&out->exceptions, m->stats.exceptions);
+	counter_set(&out->crc_errors, m->stats.crc_errors);
+	counter_set(&out->protocol_errors, m->stats.protocol_errors);
+	counter_set(&out->late, m->stats.late);
+	counter_set(&out->missed, m->stats.missed);
+	counter_set(&out->resyncs, m->stats.resyncs);
+	counter_set(&out->resets, m->stats.resets);
+	counter_set(&out->bytes_sent, m->stats.bytes_sent);
+	counter_set(&out->bytes_received, m->stats.bytes_received);
+	counter_set(&out->suspended_devices, m->suspended_count);
+}
+
+void line_modbus_step(struct line *l)
+{
+	struct line_modbus *m = l->modbus;
+	struct mono now = turn_now(&l->sampler->turn);
+	struct modbus_action action;
+	uint32_t count = 0;
+
+	if (l->state == LINE_WAITING && mono_reached(now, l->open_deadline))
+		open_now(l);
+	else if (l->state == LINE_OPENING && mono_reached(now, l->open_deadline))
+		down(l, "connect time-out");
+	else if (l->state == LINE_CLOSING && !is_tcp(l))
+		rtu_close_step(l);
+	while (count++ < ACTIONS_A_STEP && modbus_master_tick(&m->master, now, &action))
+		perform(l, &action);
+	if (m->reset_wanted && l->state == LINE_UP) {
+		char reason[SHARED_TEXT_BYTES];
+
+		shared_text_get(&l->reason, reason);
+		down(l, reason);
+	}
+	flush(l);
+	copy_stats(l);
+	struct mono next = modbus_master_deadline(&m->master);
+
+	if (l->state == LINE_WAITING || l->state == LINE_OPENING)
+		next = mono_min(next, l->open_deadline);
+	timer_set(&l->sampler->timers, &l->timer, next);
+}
+
+/* --- set-up ----------------------------------------------------------------------------------------------------------- */
+
+static enum modbus_type type_of(enum cfg_tag_type type)
+{
+	switch (type) {
+	case CFG_TAG_BOOL: return MODBUS_BOOL;
+	case CFG_TAG_INT16: return MODBUS_INT16;
+	case CFG_TAG_UINT16: return MODBUS_UINT16;
+	case CFG_TAG_INT32: return MODBUS_INT32;
+	case CFG_TAG_UINT32: return MODBUS_UINT32;
+	case CFG_TAG_FLOAT32: return MODBUS_FLOAT32;
+	case CFG_TAG_FLOAT64: return MODBUS_FLOAT64;
+	}
+	UNREACHABLE();
+}
+
+static enum modbus_order order_of(enum cfg_order order)
+{
+	switch (order) {
+	case CFG_ORDER_ABCD: return MODBUS_ABCD;
+	case CFG_ORDER_CDAB: return MODBUS_CDAB;
+	case CFG_ORDER_BADC: return MODBUS_BADC;
+	case CFG_ORDER_DCBA: return MODBUS_DCBA;
+	}
+	UNREACHABLE();
+}
+
+static void count_of(const struct cfg *c, uint32_t cfg_idx, uint32_t *device_count, uint32_t *item_count)
+{
+	*device_count = *item_count = 0;
+	for (uint32_t i = 0; i < c->device_count; i++) {
+		if (c->devices[i].line_idx != cfg_idx)
+			continue;
+		++*device_count;
+		*item_count += c->devices[i].tag_count;
+	}
+}
+
+uint64_t line_modbus_memory_bytes(const struct cfg *c, uint32_t cfg_idx)
+{
+	uint32_t device_count, item_count;
+
+	count_of(c, cfg_idx, &device_count, &item_count);
+	return sizeof(struct line_modbus) + modbus_master_memory_bytes(device_count, item_count) +
+	       item_count * (sizeof(struct modbus_item) + sizeof(struct modbus_field));
+}
+
+static void items_fill(struct line *l, struct modbus_device_config *devices)
+{
+	const struct cfg *c = l->sampler->config.cfg;
+	struct line_modbus *m = l->modbus;
+	uint32_t device_idx = 0, item_idx = 0;
+
+	for (uint32_t i = 0; i < c->device_count; i++) {
+		const struct cfg_device *d = &c->devices[i];
+
+		if (d->line_idx != l->cfg_idx)
+			continue;
+		devices[device_idx] = (struct modbus_device_config){.unit = d->unit,
+								    .timeout_ns = d->timeout_ns};
+		for (uint32_t t = d->tag_first; t < d->tag_first + d->tag_count; t++, item_idx++) {
+			const struct cfg_tag *tag = &c->tags[t];
+			struct modbus_field *field = &m->fields[item_idx];
+
+			*field = (struct modbus_field){.address = tag->address,
+						       .type = type_of(tag->type),
+						       .order = order_of(tag->order)};
+			m->items[item_idx] = (struct modbus_item){
+				.device_idx = device_idx,
+				.space = tag->address.space,
+				.address = tag->address.offset,
+				.count = modbus_field_count(field),
+				.period_ns = tag->every_ns,
+				.user = t,
+			};
+		}
+		device_idx++;
+	}
+}
+
+int line_modbus_open(struct line *l)
+{
+	const struct cfg *c = l->sampler->config.cfg;
+	const struct cfg_line *lc = config_of(l);
+	struct line_modbus *m = calloc(1, sizeof(*m));
+	struct modbus_device_config *devices = NULL;
+	uint32_t device_count, item_count;
+	size_t memory_bytes;
+	int rc = -ENOMEM;
+
+	l->modbus = m;
+	if (!m)
+		return rc;
+	m->line = l;
+	m->handle = -1;
+	m->read.done = on_read;
+	m->write.done = on_written;
+	stream_init(&m->stream, l->sampler->loop, &tcp_user, m->receive, sizeof(m->receive));
+	count_of(c, l->cfg_idx, &device_count, &item_count);
+	memory_bytes = modbus_master_memory_bytes(device_count, item_count);
+	m->items = calloc((size_t)item_count + 1, sizeof(m->items[0]));
+	m->fields = calloc((size_t)item_count + 1, sizeof(m->fields[0]));
+	m->master_memory = aligned_alloc(64, align_up(memory_bytes, 64));
+	devices = calloc((size_t)device_count + 1, sizeof(devices[0]));
+	if (!m->items || !m->fields || !m->master_memory || !devices)
+		goto out;
+	items_fill(l, devices);
+	const struct modbus_master_config config = {
+		.framing = is_tcp(l) ? MODBUS_FRAMING_TCP : MODBUS_FRAMING_RTU,
+		.outstanding_max = is_tcp(l) ? lc->outstanding_max : 1,
+		.timing = is_tcp(l) ? (struct modbus_rtu_timing){0}
+				    : modbus_rtu_timing(lc->baud,
+							modbus_rtu_character_bits(lc->data_bits, lc->parity,
+										  lc->stop_bits)),
+		.limits = {.gap_registers = (uint16_t)lc->gap_registers,
+			   .gap_bits = (uint16_t)(lc->gap_registers * 16)},
+		.devices = devices,
+		.device_count = device_count,
+		.items = m->items,
+		.item_count = item_count,
+	};
+
+	rc = modbus_master_init(&m->master, &config, m->master_memory, memory_bytes,
+				turn_now(&l->sampler->turn));
+out:
+	free(devices);
+	if (rc < 0)
+		line_modbus_close(l);
+	return rc;
+}
+
+void line_modbus_close(struct line *l)
+{
+	struct line_modbus *m = l->modbus;
+
+	if (!m)
+		return;
+	free(m->items);
+	free(m->fields);
+	free(m->master_memory);
+	free(m);
+	l->modbus = NULL;
+}

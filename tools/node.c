@@ -1,0 +1,352 @@
+#include "tools/node.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "core/log.h"
+#include "core/thread_memory.h"
+#include "hw/line.h"
+
+#define DRAIN_NS           (4 * NS_PER_S)
+#define THREAD_STACK_BYTES (256u << 10)
+
+static struct ring_limits limits_of(const struct cfg *c, const struct definitions *d, uint32_t target_idx)
+{
+	const struct definition_port *port = &d->ports[target_idx];
+
+	return (struct ring_limits){
+		.message_count = c->targets[target_idx].buffer_messages,
+		.record_bytes_max = port->record_bytes_max,
+		.lane_count = port->lane_count,
+		.inflight_max = c->targets[target_idx].max_inflight + 2 * TARGET_BATCH_MAX,
+		.max_age_ns = c->targets[target_idx].buffer_max_age_ns,
+	};
+}
+
+int node_budget(const struct cfg *c, struct node_budget *out)
+{
+	struct tag_table tags;
+	struct definitions *d;
+	int rc = tag_table_open(&tags, c);
+
+	if (rc < 0)
+		return rc;
+	rc = definitions_open(&d, c, &tags);
+	if (rc < 0) {
+		tag_table_close(&tags);
+		return rc;
+	}
+	*out = (struct node_budget){0};
+	for (uint32_t i = 0; i < c->target_count; i++) {
+		struct ring_limits limits = limits_of(c, d, i);
+
+		out->rings += ring_size_bytes(&limits);
+	}
+	for (uint32_t i = 0; i < c->publisher_count; i++)
+		out->targets += publisher_memory_bytes(c, i, d);
+	for (uint32_t i = 0; i < c->sampler_count; i++)
+		out->lines += sampler_memory_bytes(c, i);
+	out->definitions = definitions_memory_bytes(d);
+	for (uint32_t i = 0; i < c->tag_count; i++)
+		out->tags += sizeof(struct tag_cell) + sizeof(struct bytes) + sizeof(struct tag_scale) +
+			     tags.names[i].size + 1;
+	out->threads = (uint64_t)(c->sampler_count + c->publisher_count) *
+		       (THREAD_STACK_BYTES + (uint64_t)LOG_LINES_MAX * LOG_LINE_BYTES);
+	definitions_close(d);
+	tag_table_close(&tags);
+	return 0;
+}
+
+/* --- building ------------------------------------------------------------------------------------------------------- */
+
+static int arrays_open(struct node *n)
+{
+	const struct cfg *c = n->cfg;
+
+	n->rings = calloc((size_t)c->target_count + 1, sizeof(n->rings[0]));
+	n->publishers = aligned_alloc(CACHELINE_BYTES,
+				      ((size_t)c->publisher_count + 1) * sizeof(n->publishers[0]));
+	n->samplers = calloc((size_t)c->sampler_count + 1, sizeof(n->samplers[0]));
+	n->publisher_of_target = calloc((size_t)c->target_count + 1, sizeof(n->publisher_of_target[0]));
+	n->slot_of_target = calloc((size_t)c->target_count + 1, sizeof(n->slot_of_target[0]));
+	n->publisher_threads = calloc((size_t)c->publisher_count + 1, sizeof(n->publisher_threads[0]));
+	n->sampler_threads = calloc((size_t)c->sampler_count + 1, sizeof(n->sampler_threads[0]));
+	return n->rings && n->publishers && n->samplers && n->publisher_of_target && n->slot_of_target &&
+			       n->publisher_threads && n->sampler_threads
+		       ? 0
+		       : -ENOMEM;
+}
+
+static int rings_open(struct node *n, const char **why)
+{
+	for (uint32_t i = 0; i < n->cfg->target_count; i++) {
+		struct ring_limits limits = limits_of(n->cfg, n->definitions, i);
+		int rc = ring_open(&n->rings[i], &limits);
+
+		if (rc < 0) {
+			*why = "a target's buffer does not fit into memory: lower its buffer.messages";
+			return rc;
+		}
+		definitions_attach_ring(n->definitions, i, n->rings[i]);
+	}
+	return 0;
+}
+
+static int publishers_open(struct node *n, const char *base_dir, struct prng *prng, const char **why)
+{
+	for (uint32_t i = 0; i < n->cfg->publisher_count; i++) {
+		const struct publisher_config config = {
+			.cfg = n->cfg,
+			.publisher_idx = i,
+			.definitions = n->definitions,
+			.base_dir = base_dir,
+			.seed = prng_next(prng),
+			.drain_ns = DRAIN_NS,
+		};
+		int rc = publisher_open(&n->publishers[i], &config);
+
+		if (rc < 0) {
+			*why = loop_open_hint(rc);
+			return rc;
+		}
+		n->publisher_count++;
+		for (uint32_t slot = 0; slot < n->publishers[i].target_count; slot++) {
+			uint32_t target_idx = publisher_target(&n->publishers[i], slot)->cfg_idx;
+
+			n->publisher_of_target[target_idx] = &n->publishers[i];
+			n->slot_of_target[target_idx] = slot;
+		}
+	}
+	return 0;
+}
+
+static int samplers_open(struct node *n, struct prng *prng, const char **why)
+{
+	for (uint32_t i = 0; i < n->cfg->sampler_count; i++) {
+		const struct sampler_config config = {
+			.cfg = n->cfg,
+			.sampler_idx = i,
+			.definitions = n->definitions,
+			.publisher_of_target = n->publisher_of_target,
+			.slot_of_target = n->slot_of_target,
+			.seed = prng_next(prng),
+		};
+		int rc = sampler_open(&n->samplers[i], &config);
+
+		if (rc < 0) {
+			*why = loop_open_hint(rc);
+			return rc;
+		}
+		n->sampler_count++;
+	}
+	return 0;
+}
+
+int node_open(struct node *n, const struct cfg *c, const char *base_dir, uint64_t seed, const char **why)
+{
+	struct prng prng = {.state = seed};
+	int rc;
+
+	*n = (struct node){.cfg = c, .started = clock_wall()};
+	*why = "not enough memory";
+	rc = arrays_open(n);
+	if (rc == 0)
+		rc = tag_table_open(&n->tags, c);
+	if (rc == 0)
+		rc = definitions_open(&n->definitions, c, &n->tags);
+	if (rc == 0)
+		rc = rings_open(n, why);
+	if (rc == 0)
+		rc = publishers_open(n, base_dir, &prng, why);
+	if (rc == 0)
+		rc = samplers_open(n, &prng, why);
+	if (rc < 0)
+		node_close(n);
+	return rc;
+}
+
+void node_close(struct node *n)
+{
+	for (uint32_t i = 0; i < n->sampler_count; i++)
+		sampler_close(&n->samplers[i]);
+	for (uint32_t i = 0; i < n->publisher_count; i++)
+		publisher_close(&n->publishers[i]);
+	definitions_close(n->definitions);
+	for (uint32_t i = 0; n->rings && i < n->cfg->target_count; i++)
+		if (n->rings[i])
+			ring_close(n->rings[i]);
+	tag_table_close(&n->tags);
+	free(n->rings);
+	free(n->publishers);
+	free(n->samplers);
+	free(n->publisher_of_target);
+	free(n->slot_of_target);
+	free(n->publisher_threads);
+	free(n->sampler_threads);
+	*n = (struct node){0};
+}
+
+/* --- threads -------------------------------------------------------------------------------------------------------- */
+
+/* Pins and prioritises the calling thread. What is not permitted is said and done without. */
+static void thread_settle(const char *name, int32_t cpu, uint8_t priority)
+{
+	char short_name[16];
+
+	snprintf(short_name, sizeof(short_name), "%s", name);
+	prctl(PR_SET_NAME, short_name);
+	prctl(PR_SET_TIMERSLACK, 1ul); /* 50 us of slack would be most of a 1 kHz period's lateness */
+	if (cpu >= 0) {
+		cpu_set_t set;
+
+		CPU_ZERO(&set);
+		CPU_SET((size_t)cpu, &set);
+		int rc = pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+
+		if (rc != 0)
+			LOG_WARN("thread",
+				 "name=%s cpu=%d pinned=0 reason=\"%s: is there such a cpu, and may we use "
+				 "it?\"",
+				 name, cpu, strerror(rc));
+	}
+	if (priority > 0) {
+		const struct sched_param param = {.sched_priority = priority};
+		int rc = pthread_setschedparam(pthread_self(), SCHED_FIFO, &param);
+
+		if (rc != 0)
+			LOG_WARN("thread",
+				 "name=%s priority=%u realtime=0 reason=\"%s: grant CAP_SYS_NICE or "
+				 "LimitRTPRIO=; "
+				 "sampling goes on with the ordinary scheduler\"",
+				 name, priority, strerror(rc));
+	}
+}
+
+static void *publisher_main(void *arg)
+{
+	struct node_thread *t = arg;
+	struct publisher *p = &t->node->publishers[t->idx];
+	const struct cfg_publisher *c = &t->node->cfg->publishers[t->idx];
+	const char *name = cfg_text(t->node->cfg, c->name);
+	uint64_t allocated_before;
+
+	if (log_thread_open(name) < 0)
+		LOG_WARN("thread", "name=%s log_ring=0 reason=\"no memory\"", name);
+	thread_settle(name, c->cpu, 0);
+	allocated_before = thread_allocated_bytes();
+	atomic_store_explicit(&t->ready, true, memory_order_release);
+	while (!publisher_stopped(p)) {
+		publisher_step(p);
+		counter_set(&p->metrics.allocated_bytes, thread_allocated_bytes() - allocated_before);
+		if (!publisher_stopped(p) && publisher_wait(p) < 0) {
+			atomic_store_explicit(&t->failed, true, memory_order_release);
+			break;
+		}
+	}
+	loop_quiet(p->loop);
+	log_thread_close();
+	return NULL;
+}
+
+static void *sampler_main(void *arg)
+{
+	struct node_thread *t = arg;
+	struct sampler *s = &t->node->samplers[t->idx];
+	const struct cfg_sampler *c = &t->node->cfg->samplers[t->idx];
+	const char *name = cfg_text(t->node->cfg, c->name);
+	uint64_t allocated_before;
+
+	if (log_thread_open(name) < 0)
+		LOG_WARN("thread", "name=%s log_ring=0 reason=\"no memory\"", name);
+	thread_settle(name, c->cpu, c->priority);
+	allocated_before = thread_allocated_bytes();
+	atomic_store_explicit(&t->ready, true, memory_order_release);
+	while (!sampler_stopping(s)) {
+		sampler_step(s);
+		counter_set(&s->metrics.allocated_bytes, thread_allocated_bytes() - allocated_before);
+		if (sampler_wait(s) < 0) {
+			atomic_store_explicit(&t->failed, true, memory_order_release);
+			break;
+		}
+	}
+	loop_quiet(s->loop);
+	log_thread_close();
+	return NULL;
+}
+
+static int thread_start(struct node *n, struct node_thread *t, uint32_t idx, void *(*main)(void *))
+{
+	pthread_attr_t attr;
+	int rc;
+
+	t->node = n;
+	t->idx = idx;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
+	rc = pthread_create(&t->thread, &attr, main, t);
+	pthread_attr_destroy(&attr);
+	t->running = rc == 0;
+	return -rc;
+}
+
+static void wait_ready(const struct node_thread *t)
+{
+	const struct timespec pause = {.tv_nsec = 200000};
+
+	while (!atomic_load_explicit(&t->ready, memory_order_acquire))
+		nanosleep(&pause, NULL);
+}
+
+int node_start(struct node *n, const char **why)
+{
+	int rc = 0;
+
+	*why = "cannot start a thread";
+	for (uint32_t i = 0; rc == 0 && i < n->publisher_count; i++)
+		rc = thread_start(n, &n->publisher_threads[i], i, publisher_main);
+	for (uint32_t i = 0; rc == 0 && i < n->sampler_count; i++)
+		rc = thread_start(n, &n->sampler_threads[i], i, sampler_main);
+	if (rc < 0) {
+		node_stop(n);
+		return rc;
+	}
+	for (uint32_t i = 0; i < n->publisher_count; i++)
+		wait_ready(&n->publisher_threads[i]);
+	for (uint32_t i = 0; i < n->sampler_count; i++)
+		wait_ready(&n->sampler_threads[i]);
+	return 0;
+}
+
+static void join(struct node_thread *t)
+{
+	if (t->running)
+		pthread_join(t->thread, NULL);
+	t->running = false;
+}
+
+void node_stop(struct node *n)
+{
+	for (uint32_t i = 0; i < n->sampler_count; i++)
+		sampler_stop(&n->samplers[i]);
+	for (uint32_t i = 0; i < n->sampler_count; i++)
+		join(&n->sampler_threads[i]);
+	for (uint32_t i = 0; i < n->publisher_count; i++)
+		publisher_stop(&n->publishers[i]);
+	for (uint32_t i = 0; i < n->publisher_count; i++)
+		join(&n->publisher_threads[i]);
+}
+
+bool node_failed(const struct node *n)
+{
+	for (uint32_t i = 0; i < n->publisher_count; i++)
+		if (atomic_load_explicit(&n->publisher_threads[i].failed, memory_order_acquire))
+			return true;
+	for (uint32_t i = 0; i < n->sampler_count; i++)
+		if (atomic_load_explicit(&n->sampler_threads[i].failed, memory_order_acquire))
+			return true;
+	return false;
+}

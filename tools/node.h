@@ -1,0 +1,70 @@
+/* tools/node.h - a configuration as running parts: tags, definitions, rings, publishers, samplers, threads.
+ *
+ * Purpose:  builds everything that node_open can fail at before a thread starts, then runs it. The simulator opens the same
+ *           node and steps its parts itself.
+ * Owner:    the control thread. Threads: node_open, node_start, node_stop, node_close by the owner; the parts inside are
+ *           read as their headers say.
+ * Memory:   all of it in node_open; node_budget says how much without opening anything.
+ * Errors:   negative errno; *why says what could not be had (a static text).
+ */
+#ifndef TOOLS_NODE_H
+#define TOOLS_NODE_H
+
+#include <pthread.h>
+
+#include "core/config.h"
+#include "core/definition.h"
+#include "hw/sampler.h"
+#include "io/publisher.h"
+#include "io/target.h"
+
+struct node;
+
+/* A data thread: pinned, with its priority, its log ring and its proof of not allocating. */
+struct node_thread {
+	struct node *node;
+	pthread_t thread;
+	bool running;
+	uint32_t idx;
+	_Atomic bool ready;
+	_Atomic bool failed; /* its loop could not wait any more: the daemon ends */
+};
+
+struct node {
+	const struct cfg *cfg;
+	struct tag_table tags;
+	struct definitions *definitions;
+	struct ring **rings;          /* by target */
+	struct publisher *publishers; /* by publisher */
+	struct sampler *samplers;     /* by sampler */
+	struct publisher **publisher_of_target;
+	uint32_t *slot_of_target;
+	struct node_thread *publisher_threads, *sampler_threads;
+	uint32_t publisher_count, sampler_count; /* that are open */
+	struct wall started;
+};
+
+/* What the memory is for, in bytes. */
+struct node_budget {
+	uint64_t rings, targets, lines, definitions, tags, threads;
+};
+NODISCARD int node_budget(const struct cfg *c, struct node_budget *out);
+
+/* The configuration is borrowed; base_dir is where relative secrets start. */
+NODISCARD int node_open(struct node *n, const struct cfg *c, const char *base_dir, uint64_t seed,
+			const char **why);
+/* Starts the threads and waits until each is ready. Afterwards data threads allocate nothing. */
+NODISCARD int node_start(struct node *n, const char **why);
+/* Samplers first; then publishers send what there is and say good-bye. Returns when all threads have ended. */
+void node_stop(struct node *n);
+void node_close(struct node *n);
+
+/* Did a thread end that should not have? */
+bool node_failed(const struct node *n);
+
+static inline struct target *node_target(const struct node *n, uint32_t target_idx)
+{
+	return publisher_target(n->publisher_of_target[target_idx], n->slot_of_target[target_idx]);
+}
+
+#endif
