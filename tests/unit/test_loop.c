@@ -1,7 +1,4 @@
-/* The io_uring loop against real loopback sockets, socket pairs and ptys. Nothing sleeps: a test waits for what it
- * expects, and a generous deadline is only there to end a failing one. */
-#include "io/loop.h"
-
+/* The io_uring loop against real loopback sockets and socket pairs. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,68 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "tests/test.h"
-
-struct op {
-	union {
-		struct completion completion;
-		struct net_send send; /* begins with its completion */
-		struct net_lookup lookup;
-	};
-	int res;
-	int done_count;
-	struct loop *loop; /* set: restarts itself this many times */
-	int restart_count;
-	int handle;
-	char byte;
-};
-
-static void on_op(struct completion *c, int res)
-{
-	struct op *op = container_of(c, struct op, completion); /* the same place in all of the union */
-
-	op->res = res;
-	op->done_count++;
-	if (op->restart_count > 0) {
-		op->restart_count--;
-		loop_read(op->loop, op->handle, &op->byte, 1, &op->completion);
-	}
-}
-
-static struct op op_new(void)
-{
-	return (struct op){.completion = {.done = on_op}};
-}
-
-static struct loop *loop_new(uint32_t operation_count)
-{
-	struct loop *l = NULL;
-	int rc = loop_open(&l, &(struct loop_limits){.operation_count = operation_count});
-
-	EXPECT_EQ(rc, 0);
-	return l;
-}
-
-static struct mono generous(void)
-{
-	return mono_add(clock_mono(), 20 * NS_PER_S);
-}
-
-/* Runs the loop until the operation has completed; its result. */
-static int wait_for(struct loop *l, const struct op *op, int done_count)
-{
-	struct mono deadline = generous();
-
-	while (op->done_count < done_count && !mono_reached(clock_mono(), deadline))
-		EXPECT_LE(0, loop_run(l, deadline));
-	EXPECT_EQ(op->done_count, done_count);
-	return op->res;
-}
-
-static int run_now(struct loop *l)
-{
-	return loop_run(l, (struct mono){0});
-}
+#include "tests/unit/loop_op.h"
 
 /* A listening socket of the kernel's choosing on loopback. */
 static int listen_loopback(struct net_address *address)
@@ -95,19 +31,6 @@ static int pair_open(int fds[2])
 {
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
 }
-
-static int pty_open(char path[64])
-{
-	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-
-	EXPECT_LE(0, master);
-	EXPECT_EQ(grantpt(master), 0);
-	EXPECT_EQ(unlockpt(master), 0);
-	EXPECT_EQ(ptsname_r(master, path, 64), 0);
-	return master;
-}
-
-static const struct serial_format format_8n1 = {.baud = 19200, .data_bits = 8, .stop_bits = 1};
 
 /* --- waiting ---------------------------------------------------------------------------------------------------- */
 
@@ -177,6 +100,37 @@ TEST(wake_from_another_thread_ends_a_wait)
 		pthread_join(thread, NULL);
 	}
 	loop_close(l);
+}
+
+static void *run_and_leave(void *arg)
+{
+	struct loop *l = arg;
+	int rc = loop_run(l, MONO_NEVER);
+
+	loop_quiet(l);
+	return rc == 0 ? arg : NULL;
+}
+
+TEST(loop_belongs_to_the_thread_that_waits_first)
+{
+	struct loop *l = loop_new(4);
+	struct op op = op_new();
+	pthread_t thread;
+	void *result;
+	char byte;
+	int fds[2];
+
+	EXPECT_EQ(pair_open(fds), 0);
+	loop_recv(l, fds[0], &byte, 1, &op.completion); /* queued by its maker, before the owner comes */
+	EXPECT_EQ(pthread_create(&thread, NULL, run_and_leave, l), 0);
+	loop_wake(l);
+	pthread_join(thread, &result);
+	EXPECT(result == l);
+	EXPECT(!op.completion.active);
+	loop_wake(l); /* harmless after loop_quiet */
+	loop_close(l);
+	EXPECT_EQ(write(fds[1], "q", 1), 1);
+	EXPECT_EQ(read(fds[0], &byte, 1), 1);
 }
 
 static struct loop *signalled_loop;
@@ -269,18 +223,14 @@ TEST(operation_restarted_in_done_runs_again)
 	loop_close(l);
 }
 
-static struct iovec vec(const char *text)
-{
-	return (struct iovec){.iov_base = strdup(text), .iov_len = strlen(text)};
-}
-
 TEST(connect_send_and_receive)
 {
 	struct loop *l = loop_new(8);
 	struct net_address address;
 	int listener = listen_loopback(&address);
 	struct op connected = op_new(), accepted = op_new(), received = op_new(), sent = op_new();
-	struct iovec iov[2] = {vec("ring"), vec("main")};
+	char first[] = "ring", second[] = "main";
+	struct iovec iov[2] = {{.iov_base = first, .iov_len = 4}, {.iov_base = second, .iov_len = 4}};
 	char buffer[16] = {0};
 	int handle = loop_tcp_open(l, &address, 5000);
 
@@ -403,162 +353,6 @@ TEST(close_waits_for_what_the_kernel_holds)
 		close(fds[0]);
 		close(fds[1]);
 	}
-}
-
-/* --- serial ports ------------------------------------------------------------------------------------------------- */
-
-TEST(serial_port_reads_and_writes_raw_bytes)
-{
-	struct loop *l = loop_new(4);
-	struct op in = op_new(), out = op_new();
-	char path[64], buffer[16] = {0};
-	int master = pty_open(path);
-	int port = loop_serial_open(l, path, &format_8n1);
-
-	EXPECT_LE(0, port);
-	loop_read(l, port, buffer, sizeof(buffer), &in.completion);
-	EXPECT_EQ(run_now(l), 0); /* nothing there is not a hang-up */
-	EXPECT_EQ(write(master, "\x01\x03\r\n\x11\x04", 6), 6);
-	EXPECT_EQ(wait_for(l, &in, 1), 6);
-	EXPECT_MEM(buffer, "\x01\x03\r\n\x11\x04", 6);
-	loop_write(l, port, "\n\x00\x7f", 3, &out.completion);
-	EXPECT_EQ(wait_for(l, &out, 1), 3);
-	EXPECT_EQ(read(master, buffer, sizeof(buffer)), 3);
-	EXPECT_MEM(buffer, "\n\x00\x7f", 3);
-	loop_close_handle(l, port);
-	close(master);
-	loop_close(l);
-}
-
-TEST(serial_port_that_hangs_up_reads_zero)
-{
-	struct loop *l = loop_new(4);
-	struct op in = op_new();
-	char path[64], buffer[16];
-	int master = pty_open(path);
-	int port = loop_serial_open(l, path, &format_8n1);
-
-	loop_read(l, port, buffer, sizeof(buffer), &in.completion);
-	EXPECT_EQ(run_now(l), 0);
-	close(master);
-	EXPECT_EQ(wait_for(l, &in, 1), 0);
-	loop_read(l, port, buffer, sizeof(buffer), &in.completion);
-	EXPECT_EQ(wait_for(l, &in, 2), 0);
-	loop_close_handle(l, port);
-	loop_close(l);
-}
-
-TEST(serial_read_can_be_cancelled)
-{
-	struct loop *l = loop_new(4);
-	struct op in = op_new();
-	char path[64], buffer[16];
-	int master = pty_open(path);
-	int port = loop_serial_open(l, path, &format_8n1);
-
-	loop_read(l, port, buffer, sizeof(buffer), &in.completion);
-	EXPECT_EQ(run_now(l), 0);
-	loop_cancel(l, &in.completion);
-	EXPECT_EQ(wait_for(l, &in, 1), -ECANCELED);
-	loop_close_handle(l, port);
-	close(master);
-	loop_close(l);
-}
-
-/* Short writes are normal: nobody reads, so the port fills, and the write that waits can be cancelled. */
-TEST(serial_write_into_a_full_port_is_short_then_waits)
-{
-	struct loop *l = loop_new(4);
-	struct op out = op_new();
-	static char bytes[1 << 20];
-	char path[64];
-	int master = pty_open(path);
-	int port = loop_serial_open(l, path, &format_8n1);
-	int done_count = 0;
-
-	do {
-		loop_write(l, port, bytes, sizeof(bytes), &out.completion);
-		if (run_now(l) == 0)
-			break;
-		EXPECT(out.res > 0 && (size_t)out.res < sizeof(bytes));
-	} while (++done_count < 1000);
-	EXPECT_NE(done_count, 1000);
-	loop_cancel(l, &out.completion);
-	EXPECT_EQ(wait_for(l, &out, done_count + 1), -ECANCELED);
-	loop_close_handle(l, port);
-	close(master);
-	loop_close(l);
-}
-
-TEST(serial_flush_throws_away_what_came_in)
-{
-	struct loop *l = loop_new(4);
-	struct op in = op_new();
-	char path[64], buffer[16] = {0};
-	int master = pty_open(path);
-	int port = loop_serial_open(l, path, &format_8n1);
-
-	EXPECT_EQ(write(master, "stale", 5), 5);
-	loop_read(l, port, buffer, 1, &in.completion); /* one is here, so all are */
-	EXPECT_EQ(wait_for(l, &in, 1), 1);
-	loop_serial_flush(l, port);
-	EXPECT_EQ(write(master, "new", 3), 3);
-	loop_read(l, port, buffer, sizeof(buffer), &in.completion);
-	EXPECT_EQ(wait_for(l, &in, 2), 3);
-	EXPECT_MEM(buffer, "new", 3);
-	loop_close_handle(l, port);
-	close(master);
-	loop_close(l);
-}
-
-TEST(serial_port_has_one_master_at_a_time)
-{
-	struct loop *l = loop_new(4);
-	char path[64];
-	int master = pty_open(path);
-	int port = loop_serial_open(l, path, &format_8n1);
-
-	EXPECT_EQ(loop_serial_open(l, path, &format_8n1), -EBUSY);
-	loop_close_handle(l, port);
-	port = loop_serial_open(l, path, &format_8n1);
-	EXPECT_LE(0, port);
-	loop_close_handle(l, port);
-	close(master);
-	loop_close(l);
-}
-
-TEST(serial_formats_that_cannot_be_are_refused)
-{
-	struct loop *l = loop_new(4);
-	struct serial_format odd_rate = {
-		.baud = 187500, .data_bits = 8, .stop_bits = 2, .mode = SERIAL_RS485};
-	char path[64];
-	int master = pty_open(path);
-	int port;
-
-	EXPECT_EQ(
-		loop_serial_open(l, path, &(struct serial_format){.baud = 0, .data_bits = 8, .stop_bits = 1}),
-		-EINVAL);
-	EXPECT_EQ(loop_serial_open(l, path,
-				   &(struct serial_format){.baud = 9600, .data_bits = 5, .stop_bits = 1}),
-		  -EINVAL);
-	EXPECT_EQ(loop_serial_open(l, path,
-				   &(struct serial_format){.baud = 9600, .data_bits = 8, .stop_bits = 3}),
-		  -EINVAL);
-	port = loop_serial_open(l, path, &odd_rate);
-	EXPECT_LE(0, port);
-	loop_close_handle(l, port);
-	close(master);
-	loop_close(l);
-}
-
-TEST(serial_path_that_is_no_port_is_refused)
-{
-	struct loop *l = loop_new(4);
-
-	EXPECT_EQ(loop_serial_open(l, "/nowhere/tty", &format_8n1), -ENOENT);
-	EXPECT_EQ(loop_serial_open(l, "/dev/null", &format_8n1), -ENOTTY);
-	loop_close(l);
 }
 
 /* --- names -------------------------------------------------------------------------------------------------------- */
