@@ -85,8 +85,8 @@ static void take_failure(struct line *l, const struct modbus_action *a)
 	struct mono now = turn_now(&l->sampler->turn);
 	struct wall wall = turn_wall(&l->sampler->turn);
 
-	if (a->failure == MODBUS_FAIL_NOT_CONNECTED && !m->attempted)
-		return; /* nobody has tried yet: that is no news */
+	if (a->failure == MODBUS_FAIL_NOT_CONNECTED && l->state == LINE_UP)
+		return; /* it is by now: the answer will be the news */
 	LOG_DEBUG("line", "name=%s failure=\"%s\" table=%s address=%u count=%u%s%s", name_of(l),
 		  modbus_failure_text(a->failure), address_space_text(block->space), block->address,
 		  block->count, a->reason ? " reason=" : "", a->reason ? a->reason : "");
@@ -385,7 +385,8 @@ void line_modbus_step(struct line *l)
 		down(l, "connect time-out");
 	else if (l->state == LINE_CLOSING && !is_tcp(l))
 		rtu_close_step(l);
-	while (count++ < ACTIONS_A_STEP && modbus_master_tick(&m->master, now, &action))
+	/* Until the first attempt to connect has ended, "not connected" is no news; it waits. */
+	while (m->attempted && count++ < ACTIONS_A_STEP && modbus_master_tick(&m->master, now, &action))
 		perform(l, &action);
 	if (m->reset_wanted && l->state == LINE_UP) {
 		char reason[SHARED_TEXT_BYTES];
@@ -395,7 +396,7 @@ void line_modbus_step(struct line *l)
 	}
 	flush(l);
 	copy_stats(l);
-	struct mono next = modbus_master_deadline(&m->master);
+	struct mono next = m->attempted ? modbus_master_deadline(&m->master) : MONO_NEVER;
 
 	if (l->state == LINE_WAITING || l->state == LINE_OPENING)
 		next = mono_min(next, l->open_deadline);
