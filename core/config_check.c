@@ -54,6 +54,10 @@ static void need_mqtt5(struct config_build *b, uint32_t map, const char *key)
 		config_complain(b, node, "`%s` needs `protocol: 5`; leave it out", key);
 }
 
+/* MQTT 3.1.1 has no Receive Maximum: mosquitto, by default, drops the connection of a client that has more than 20 QoS 2
+ * messages under way, again and again. */
+#define INFLIGHT_DEFAULT_3_1_1 20
+
 static void check_version(struct config_build *b, struct cfg_target *t, uint32_t node)
 {
 	if (!is_sound(b, node, "protocol"))
@@ -68,6 +72,8 @@ static void check_version(struct config_build *b, struct cfg_target *t, uint32_t
 	need_mqtt5(b, given(b, node, "will"), "delay");
 	need_mqtt5(b, given(b, node, "will"), "expiry");
 	t->topic_alias_max = 0;
+	if (tree_find(&b->tree, node, "max_inflight") == TREE_NONE)
+		t->max_inflight = INFLIGHT_DEFAULT_3_1_1;
 	if (given(b, node, "password") != TREE_NONE && tree_find(&b->tree, node, "user") == TREE_NONE)
 		config_complain(b, given(b, node, "password"),
 				"`password` without `user` needs `protocol: 5`; add `user`");

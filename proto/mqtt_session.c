@@ -126,6 +126,10 @@ void mqtt_session_connect(struct mqtt_session *s, struct bytes password, struct 
 	if (s->assigned_id[0])
 		c.client_id = bytes_of_text(s->assigned_id);
 	c.password = password;
+	/* A server may keep a session from before we were started, with messages half way through QoS 2 that nobody is
+	 * going to finish. 5.0 can discard it and keep the new one; 3.1.1 must ask first. */
+	s->cleaning = s->cleaning || (is_v5(s) && !s->has_state);
+	c.clean_start = c.clean_start || s->cleaning;
 	if (is_v5(s)) {
 		mqtt_props_set(&c.props, MQTT_PROP_RECEIVE_MAXIMUM);
 		c.props.receive_maximum = MQTT_SESSION_INBOUND_MAX;
@@ -318,6 +322,14 @@ static void forget_released(struct mqtt_session *s)
 	s->inbound_count = 0;
 }
 
+static bool start_over(struct mqtt_session *s, const char *why, struct mqtt_event *event)
+{
+	say_reason(s, "%s", why);
+	s->state = MQTT_SESSION_ONLINE; /* accepted: a good-bye is in order */
+	mqtt_session_disconnect(s, MQTT_SUCCESS);
+	return closing(s, event);
+}
+
 static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, struct mono now,
 		       struct mqtt_event *event)
 {
@@ -331,10 +343,18 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 			   told ? (const char *)c->props.reason_string.ptr : "");
 		return closing(s, event);
 	}
-	/* We have no state: after a clean start, and at the first connect of our life. A restarted daemon whose server
-	 * remembers it is not an error: it just has nothing to resend. */
-	if (c->session_present && s->config.connect.clean_start) /* [MQTT-3.2.2-4], 3.1.1 [MQTT-3.2.2-1] */
+	if (c->session_present && (s->config.connect.clean_start || s->cleaning)) /* [MQTT-3.2.2-2] */
 		return peer_failed(s, MQTT_PROTOCOL_ERROR, "session present after a clean start", event);
+	if (c->session_present && !s->has_state) { /* [MQTT-3.2.2-4]; the next CONNECT discards it */
+		s->cleaning = true;
+		return start_over(s, "the server keeps a session from before our start: discarding it", event);
+	}
+	if (s->cleaning && !is_v5(s) && !s->config.connect.clean_start) { /* it is gone; now one that stays */
+		s->cleaning = false;
+		return start_over(s, "the server's old session is discarded: connecting for a new one", event);
+	}
+	s->cleaning = false;
+	s->has_state = true;
 	limits_take(s, &c->props);
 	if (!c->session_present)
 		forget_released(s);
