@@ -8,8 +8,8 @@
 #include "core/log.h"
 #include "proto/mqtt_publish.h"
 
-/* What a record in our hands is for; in ring_record.flags. At none it is let go. */
-enum { HOLD_KERNEL = 1, HOLD_ACK = 2 };
+/* What a record in our hands waits for; in ring_record.flags. Without a hold it is let go. */
+enum { HOLD_KERNEL = 1, HOLD_ACK = 2, IS_QOS_0 = 4 };
 
 #define SECRET_BYTES_MAX    512
 #define FAREWELL_NS         (1 * NS_PER_S) /* how long the server may take to close after our DISCONNECT */
@@ -75,7 +75,7 @@ static void enter(struct target *t, enum target_state state, const char *reason)
 static void hold_drop(struct target *t, struct ring_record *rec, uint32_t hold)
 {
 	rec->flags &= ~hold;
-	if (rec->flags == 0)
+	if (!(rec->flags & (HOLD_KERNEL | HOLD_ACK)))
 		ring_release(t->ring, rec);
 }
 
@@ -125,7 +125,7 @@ static bool send_record(struct target *t, struct ring_record *rec)
 		ring_release(t->ring, rec);
 		return true;
 	}
-	rec->flags = HOLD_KERNEL | (rc > 0 ? HOLD_ACK : 0);
+	rec->flags = HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
 	batch_add(t, rec, packet);
 	return true;
 }
@@ -136,7 +136,7 @@ static void resend(struct target *t)
 	struct ring_record *rec;
 	uint16_t packet_id;
 
-	while (t->batch_count < TARGET_BATCH_MAX && (rec = mqtt_session_resend(&t->session, &packet_id))) {
+	while (t->batch_count < t->batch_max && (rec = mqtt_session_resend(&t->session, &packet_id))) {
 		struct mqtt_message m = message_of(t, rec);
 		struct bytes packet;
 
@@ -156,8 +156,7 @@ static void fill_from_waiting(struct target *t)
 {
 	uint32_t done = 0;
 
-	while (done < t->waiting_count && t->batch_count < TARGET_BATCH_MAX &&
-	       send_record(t, t->waiting[done]))
+	while (done < t->waiting_count && t->batch_count < t->batch_max && send_record(t, t->waiting[done]))
 		done++;
 	t->waiting_count -= done;
 	memmove(t->waiting, t->waiting + done, t->waiting_count * sizeof(t->waiting[0]));
@@ -166,7 +165,7 @@ static void fill_from_waiting(struct target *t)
 static void fill_from_ring(struct target *t)
 {
 	struct ring_record **fresh = t->batch + t->batch_count;
-	uint32_t room = TARGET_BATCH_MAX - t->batch_count;
+	uint32_t room = t->batch_max - t->batch_count;
 	uint32_t count;
 
 	if (t->has_acked)
@@ -267,16 +266,14 @@ static void batch_recover(struct target *t)
 	for (uint32_t i = through; i < t->batch_count; i++) {
 		struct ring_record *rec = t->batch[i];
 
-		if (rec->flags & HOLD_ACK) {
-			rec->flags &= ~(uint32_t)HOLD_KERNEL;
+		if (!(rec->flags & IS_QOS_0)) {
+			hold_drop(t, rec, HOLD_KERNEL);
 			continue;
 		}
-		if (rec->flags == HOLD_KERNEL) {
-			rec->flags = 0;
-			t->batch[kept++] = rec;
-		}
+		rec->flags = 0;
+		t->batch[kept++] = rec;
 	}
-	ASSERT(kept + t->waiting_count <= TARGET_BATCH_MAX); /* each of them had its place before */
+	ASSERT(kept + t->waiting_count <= t->batch_max); /* each of them had its place before */
 	memmove(t->waiting + kept, t->waiting, t->waiting_count * sizeof(t->waiting[0]));
 	memcpy(t->waiting, t->batch, kept * sizeof(t->waiting[0]));
 	t->waiting_count += kept;
@@ -661,7 +658,7 @@ uint64_t target_memory_bytes(const struct cfg *c, uint32_t cfg_idx, const struct
 	const struct cfg_target *tc = &c->targets[cfg_idx];
 
 	return sizeof(struct target) + tc->max_packet_bytes + 2ull * 4096 +
-	       TARGET_BATCH_MAX * (2 * sizeof(void *) + sizeof(uint32_t) + sizeof(struct iovec)) +
+	       target_batch_max(tc) * (2ull * sizeof(void *) + sizeof(uint32_t) + sizeof(struct iovec)) +
 	       (tc->max_inflight + 1ull) * sizeof(struct mqtt_inflight_entry) +
 	       d->ports[cfg_idx].channel_count * sizeof(uint16_t);
 }
@@ -686,14 +683,15 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 	t->backoff = (struct backoff){.base_ns = t->config->reconnect_base_ns,
 				      .cap_ns = t->config->reconnect_cap_ns,
 				      .stable_ns = t->config->reconnect_stable_ns};
+	t->batch_max = target_batch_max(t->config);
 	client_id_make(t);
 	t->has_acked = wants_acks(t);
 	session_config_make(t, &config);
 	t->outbox_bytes = max_u64(4096, mqtt_session_outbox_bytes(&config));
-	t->batch = calloc(TARGET_BATCH_MAX, sizeof(t->batch[0]));
-	t->waiting = calloc(TARGET_BATCH_MAX, sizeof(t->waiting[0]));
-	t->packet_bytes = calloc(TARGET_BATCH_MAX, sizeof(t->packet_bytes[0]));
-	t->iov = calloc(TARGET_BATCH_MAX + 2, sizeof(t->iov[0]));
+	t->batch = calloc(t->batch_max, sizeof(t->batch[0]));
+	t->waiting = calloc(t->batch_max, sizeof(t->waiting[0]));
+	t->packet_bytes = calloc(t->batch_max, sizeof(t->packet_bytes[0]));
+	t->iov = calloc((size_t)t->batch_max + 2, sizeof(t->iov[0]));
 	t->outboxes[0] = malloc(t->outbox_bytes);
 	t->outboxes[1] = malloc(t->outbox_bytes);
 	t->inflight = calloc((size_t)t->config->max_inflight + 1, sizeof(t->inflight[0]));

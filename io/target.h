@@ -27,6 +27,15 @@
 
 #define TARGET_BATCH_MAX 1024
 
+/* Records a send: enough to make its system call cheap, and few enough that what is on its way does not make the ring
+ * larger than the messages it is to keep. */
+static inline uint32_t target_batch_max(const struct cfg_target *c)
+{
+	uint64_t quarter = c->buffer_messages / 4;
+
+	return (uint32_t)min_u64(TARGET_BATCH_MAX, max_u64(16, quarter));
+}
+
 enum target_state {
 	TARGET_DISABLED,
 	TARGET_CONNECTING,
@@ -59,13 +68,14 @@ struct target {
 	struct ring_record *
 		*batch; /* in the present send; QoS 1 and 2 may be acknowledged before it completes */
 	uint32_t batch_count;
+	uint32_t batch_max;
 	struct ring_record *
 		*waiting; /* taken, and not taken by the kernel when the connection was lost: first to go */
 	uint32_t waiting_count;
 	uint32_t *packet_bytes;     /* beside batch */
 	uint32_t control_bytes;     /* before the batch in the present send */
 	uint64_t sent_before_bytes; /* of this connection, before the present send */
-	struct iovec *iov;          /* TARGET_BATCH_MAX + 2 */
+	struct iovec *iov;          /* batch_max + 2 */
 	uint32_t iov_count;
 	uint8_t *outboxes[2]; /* the session writes into one while the other is sent */
 	size_t outbox_bytes;
