@@ -1,0 +1,229 @@
+/* The records on their way: from the ring or a lost connection into one gathered send, and out of our hands. */
+#include <errno.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "io/target_priv.h"
+
+/* --- records ------------------------------------------------------------------------------------------------------ */
+
+void target_hold_drop(struct target *t, struct ring_record *rec, uint32_t hold)
+{
+	rec->flags &= ~hold;
+	if (!(rec->flags & (HOLD_KERNEL | HOLD_ACK)))
+		ring_release(t->ring, rec);
+}
+
+struct mqtt_message target_message(const struct target *t, struct ring_record *rec)
+{
+	const struct channel *ch = &t->publisher->config.definitions->channels[rec->channel_idx];
+
+	return (struct mqtt_message){
+		.topic = ch->topic,
+		.channel_idx = ch->local_idx,
+		.qos = ch->qos,
+		.retain = ch->retain,
+		.payload = ring_payload(rec),
+		.payload_bytes = rec->payload_bytes,
+		.token = rec,
+	};
+}
+
+static void iov_add(struct target *t, const void *bytes, size_t size_bytes)
+{
+	t->iov[t->iov_count++] = (struct iovec){.iov_base = (void *)(uintptr_t)bytes, .iov_len = size_bytes};
+}
+
+static void batch_add(struct target *t, struct ring_record *rec, struct bytes packet)
+{
+	iov_add(t, packet.ptr, packet.size);
+	t->packet_bytes[t->batch_count] = (uint32_t)packet.size;
+	t->batch[t->batch_count++] = rec;
+}
+
+/* Puts a record into the present send. False: it must wait (the window is full). */
+static bool send_record(struct target *t, struct ring_record *rec)
+{
+	struct mqtt_message m = target_message(t, rec);
+	struct bytes packet;
+	int rc = mqtt_session_publish(&t->session, &m, &packet);
+
+	if (rc == -EAGAIN)
+		return false;
+	if (rc < 0) { /* larger than the server takes: it never will, so it must not come back */
+		counter_add(&t->metrics.refused_messages, 1);
+		LOG_WARN("target",
+			 "name=%s topic=%.*s dropped=1 reason=\"larger than the server's maximum packet size "
+			 "of %u bytes\"",
+			 target_name(t), (int)m.topic.size, (const char *)m.topic.ptr,
+			 t->session.server.max_packet_bytes);
+		ring_release(t->ring, rec);
+		return true;
+	}
+	rec->flags = HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
+	batch_add(t, rec, packet);
+	return true;
+}
+
+/* What was in flight when the connection was lost goes out again first, in its order. */
+static void resend(struct target *t)
+{
+	struct ring_record *rec;
+	uint16_t packet_id;
+
+	while (t->batch_count < t->batch_max && (rec = mqtt_session_resend(&t->session, &packet_id))) {
+		struct mqtt_message m = target_message(t, rec);
+		struct bytes packet;
+
+		if (mqtt_session_republish(&t->session, packet_id, &m, &packet) < 0) {
+			counter_add(&t->metrics.refused_messages, 1);
+			target_hold_drop(t, rec, HOLD_ACK);
+			continue;
+		}
+		counter_add(&t->metrics.resent_messages, 1);
+		rec->flags |= HOLD_KERNEL;
+		batch_add(t, rec, packet);
+	}
+}
+
+/* Records that a lost connection left over. */
+static void fill_from_waiting(struct target *t)
+{
+	uint32_t done = 0;
+
+	while (done < t->waiting_count && t->batch_count < t->batch_max && send_record(t, t->waiting[done]))
+		done++;
+	t->waiting_count -= done;
+	memmove(t->waiting, t->waiting + done, t->waiting_count * sizeof(t->waiting[0]));
+}
+
+static void fill_from_ring(struct target *t)
+{
+	struct ring_record **fresh = t->batch + t->batch_count;
+	uint32_t room = t->batch_max - t->batch_count;
+	uint32_t count;
+
+	if (t->has_acked)
+		room = (uint32_t)min_u64(room, mqtt_session_room(&t->session));
+	if (room == 0)
+		return;
+	count = ring_take(t->ring, fresh, room, target_now(t));
+	/* batch_add writes at or before the place that is read */
+	for (uint32_t i = 0; i < count; i++) {
+		bool sent = send_record(t, fresh[i]);
+
+		ASSERT(sent); /* no more were taken than the window admits */
+	}
+}
+
+/* --- sending ------------------------------------------------------------------------------------------------------- */
+
+/* The session's packets go out first; meanwhile it writes into the other outbox. */
+static void take_outbox(struct target *t)
+{
+	struct mqtt_session *s = &t->session;
+
+	if (s->outbox_bytes == 0)
+		return;
+	iov_add(t, s->outbox, s->outbox_bytes);
+	t->control_bytes = (uint32_t)s->outbox_bytes;
+	t->outbox_idx ^= 1;
+	s->outbox = t->outboxes[t->outbox_idx];
+	s->outbox_bytes = 0;
+}
+
+/* Shall the messages in the ring wait for more, so that they share a send? */
+static bool wants_company(struct target *t)
+{
+	const struct publisher_config *p = &t->publisher->config;
+	const struct cfg_publisher *pc = &p->cfg->publishers[p->publisher_idx];
+
+	if (pc->flush_ns == 0 || t->leaving)
+		return false;
+	if (ring_idle(t->ring))
+		return true;
+	if (t->flush_deadline.ns == MONO_NEVER.ns)
+		t->flush_deadline = mono_add(target_now(t), pc->flush_ns);
+	if (!mono_reached(target_now(t), t->flush_deadline) &&
+	    ring_backlog(t->ring) * p->definitions->ports[t->cfg_idx].record_bytes_max < pc->flush_bytes)
+		return true;
+	t->flush_deadline = MONO_NEVER;
+	return false;
+}
+
+/* One gathered send: control packets, then what is sent again, then the ring's oldest. */
+void target_pump(struct target *t)
+{
+	if (!t->open || t->closing || stream_is_sending(&t->stream))
+		return;
+	t->iov_count = t->batch_count = t->control_bytes = 0;
+	if (t->session.state == MQTT_SESSION_ONLINE && mqtt_session_resending(&t->session)) {
+		take_outbox(t);
+		resend(t);
+	} else {
+		take_outbox(t);
+	}
+	if (t->session.state == MQTT_SESSION_ONLINE && !mqtt_session_resending(&t->session)) {
+		fill_from_waiting(t);
+		if (t->waiting_count == 0 && !wants_company(t))
+			fill_from_ring(t);
+	}
+	if (t->iov_count == 0)
+		take_outbox(t); /* a resend of PUBRELs alone */
+	counter_set(&t->metrics.inflight, t->session.inflight.count);
+	if (t->iov_count == 0)
+		return;
+	counter_add(&t->metrics.sends, 1);
+	mqtt_session_sent(&t->session, target_now(t));
+	t->sent_before_bytes = t->stream.sent_bytes;
+	stream_sendv(&t->stream, t->iov, t->iov_count);
+}
+
+void target_batch_through(struct target *t, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		target_hold_drop(t, t->batch[i], HOLD_KERNEL);
+	counter_add(&t->metrics.sent_messages, count);
+}
+
+/* After a loss: the kernel has let go of everything. What it had taken whole is through; QoS 1 and 2 are in the session's
+ * table; the rest of QoS 0 is the first to go out next time. */
+void target_batch_recover(struct target *t)
+{
+	uint64_t sent = t->stream.sent_bytes - t->sent_before_bytes;
+	uint32_t through = 0, kept = 0;
+
+	counter_add(&t->metrics.sent_bytes, sent);
+	sent -= min_u64(sent, t->control_bytes);
+	while (through < t->batch_count && sent >= t->packet_bytes[through])
+		sent -= t->packet_bytes[through++];
+	target_batch_through(t, through);
+	for (uint32_t i = through; i < t->batch_count; i++) {
+		struct ring_record *rec = t->batch[i];
+
+		if (!(rec->flags & IS_QOS_0)) {
+			target_hold_drop(t, rec, HOLD_KERNEL);
+			continue;
+		}
+		rec->flags = 0;
+		t->batch[kept++] = rec;
+	}
+	ASSERT(kept + t->waiting_count <= t->batch_max); /* each of them had its place before */
+	memmove(t->waiting + kept, t->waiting, t->waiting_count * sizeof(t->waiting[0]));
+	memcpy(t->waiting, t->batch, kept * sizeof(t->waiting[0]));
+	t->waiting_count += kept;
+	t->batch_count = t->control_bytes = 0;
+}
+
+/* While we were away the ring may have made way for newer messages than those we kept: the newest ones count. */
+void target_give_up_excess(struct target *t)
+{
+	uint64_t held = t->waiting_count + ring_backlog(t->ring);
+	uint64_t limit = t->config->buffer_messages;
+	uint32_t excess = (uint32_t)min_u64(t->waiting_count, held > limit ? held - limit : 0);
+
+	for (uint32_t i = 0; i < excess; i++)
+		ring_give_up(t->ring, t->waiting[i]);
+	t->waiting_count -= excess;
+	memmove(t->waiting, t->waiting + excess, t->waiting_count * sizeof(t->waiting[0]));
+}

@@ -1,0 +1,47 @@
+/* io/target_priv.h - what the files of the target share; for io/target*.c only.
+ *
+ * Purpose:  io/target.c is the link (connect, lose, wait), io/target_batch.c the records on their way, io/target_open.c the
+ *           set-up.
+ * Owner:    the target's publisher. Threads: the publisher's. Errors: none.
+ */
+#ifndef IO_TARGET_PRIV_H
+#define IO_TARGET_PRIV_H
+
+#include "io/target.h"
+
+/* What a record in our hands waits for; in ring_record.flags. Without a hold it is let go. */
+enum target_hold { HOLD_KERNEL = 1, HOLD_ACK = 2, IS_QOS_0 = 4 };
+
+static inline const char *target_text(const struct target *t, uint32_t text)
+{
+	return cfg_text(t->publisher->config.cfg, text);
+}
+
+static inline const char *target_name(const struct target *t)
+{
+	return target_text(t, t->config->name);
+}
+
+static inline struct mono target_now(const struct target *t)
+{
+	return turn_now(&t->publisher->turn);
+}
+
+/* Sets the state that others see; the only place that logs it. */
+void target_enter(struct target *t, enum target_state state, const char *reason);
+
+/* Sends what there is, where the stream is free: one gathered send. */
+void target_pump(struct target *t);
+/* The first count records of the batch are with the kernel. */
+void target_batch_through(struct target *t, uint32_t count);
+/* The connection is gone, and the kernel has let go of everything: sorts out what was on its way. */
+void target_batch_recover(struct target *t);
+/* Connected again: lets go of what the ring has made obsolete meanwhile. */
+void target_give_up_excess(struct target *t);
+void target_hold_drop(struct target *t, struct ring_record *rec, uint32_t hold);
+struct mqtt_message target_message(const struct target *t, struct ring_record *rec);
+
+/* The stream's events, in io/target.c. */
+extern const struct stream_user target_stream_user;
+
+#endif
