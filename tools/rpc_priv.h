@@ -1,0 +1,69 @@
+/* tools/rpc_priv.h - what the files of the methods share. Nobody else includes it.
+ *
+ * Purpose:  the methods themselves, and how they read their params.
+ * Owner:    the control thread. Errors: -EINVAL with *why; -ENOMEM where jansson has no memory.
+ */
+#ifndef TOOLS_RPC_PRIV_H
+#define TOOLS_RPC_PRIV_H
+
+#include <errno.h>
+#include <jansson.h>
+
+#include "tools/rpc.h"
+
+#define RPC_METHOD(name) \
+	int name(void *context, struct control_client *client, const json_t *params, json_t **result, \
+		 struct jsonrpc_error *why)
+
+RPC_METHOD(rpc_version);
+RPC_METHOD(rpc_status);
+RPC_METHOD(rpc_targets_list);
+RPC_METHOD(rpc_tags_list);
+RPC_METHOD(rpc_tags_read);
+RPC_METHOD(rpc_tags_watch);
+RPC_METHOD(rpc_tags_unwatch);
+RPC_METHOD(rpc_metrics);
+RPC_METHOD(rpc_log_level);
+RPC_METHOD(rpc_stop);
+
+/* All that a method takes, so that a mistyped name is an error; the list ends with NULL. */
+NODISCARD int rpc_params_only(const json_t *params, const char *const names[], struct jsonrpc_error *why);
+
+/* Each leaves *out as it is where the param is not there. */
+NODISCARD int rpc_param_text(const json_t *params, const char *name, const char **out,
+			     struct jsonrpc_error *why);
+NODISCARD int rpc_param_count(const json_t *params, const char *name, uint32_t min, uint32_t max,
+			      uint32_t *out, struct jsonrpc_error *why);
+NODISCARD int rpc_param_flag(const json_t *params, const char *name, bool *out, struct jsonrpc_error *why);
+
+#define RPC_PATTERN_BYTES_MAX 256u
+/* A text of at most RPC_PATTERN_BYTES_MAX; "*" where it is not there. */
+NODISCARD int rpc_param_pattern(const json_t *params, const char *name, struct bytes *out,
+				struct jsonrpc_error *why);
+
+/* "limit" and "offset". */
+struct rpc_page {
+	uint32_t limit, offset;
+	uint32_t total; /* matching items seen */
+};
+NODISCARD int rpc_param_page(const json_t *params, uint32_t limit_default, uint32_t limit_max,
+			     struct rpc_page *out, struct jsonrpc_error *why);
+/* One more item matches: is it on the page? */
+bool rpc_page_takes(struct rpc_page *page);
+/* {"total":n,"offset":n,"next":n or null, name: items}; items are taken over. -ENOMEM. */
+NODISCARD int rpc_page_result(const struct rpc_page *page, const char *name, json_t *items, json_t **result);
+
+/* A counter as a JSON integer, which has 63 bits. */
+static inline json_int_t rpc_integer(uint64_t value)
+{
+	return value > (uint64_t)INT64_MAX ? INT64_MAX : (json_int_t)value;
+}
+
+/* 0 and *result, or -ENOMEM: for the last line of a method. */
+NODISCARD static inline int rpc_done(json_t *value, json_t **result)
+{
+	*result = value;
+	return value ? 0 : -ENOMEM;
+}
+
+#endif
