@@ -18,10 +18,10 @@ NORETURN COLD void assert_failed(const char *text, const char *file, int line);
 /* What to run before the abort (dump of the log rings). It must be safe on any thread. NULL: nothing. */
 void assert_set_hook(void (*hook)(void));
 
-#define ASSERT(x)                                                                                            \
-	do {                                                                                                 \
-		if (UNLIKELY(!(x)))                                                                          \
-			assert_failed(#x, __FILE__, __LINE__);                                               \
+#define ASSERT(x) \
+	do { \
+		if (UNLIKELY(!(x))) \
+			assert_failed(#x, __FILE__, __LINE__); \
 	} while (0)
 
 #define UNREACHABLE() assert_failed("unreachable", __FILE__, __LINE__)

@@ -13,19 +13,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NODISCARD     __attribute__((warn_unused_result))
-#define UNUSED        __attribute__((unused))
-#define NORETURN      __attribute__((noreturn))
-#define COLD          __attribute__((cold))
-#define PRINTF(f, a)  __attribute__((format(printf, f, a)))
-#define LIKELY(x)     __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)   __builtin_expect(!!(x), 0)
+#define NODISCARD    __attribute__((warn_unused_result))
+#define UNUSED       __attribute__((unused))
+#define NORETURN     __attribute__((noreturn))
+#define COLD         __attribute__((cold))
+#define PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define LIKELY(x)    __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)  __builtin_expect(!!(x), 0)
 
 /* Two neighbouring 64-byte lines are fetched together on x86: 128 keeps writers truly apart. */
 #define CACHELINE_BYTES   128
 #define CACHELINE_ALIGNED __attribute__((aligned(CACHELINE_BYTES)))
 
-#define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_COUNT(a)                  (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)

@@ -82,7 +82,9 @@ static inline uint32_t read_u32(struct reader *r)
 {
 	struct bytes b = read_bytes(r, 4);
 
-	return b.size ? (uint32_t)b.ptr[0] << 24 | (uint32_t)b.ptr[1] << 16 | (uint32_t)b.ptr[2] << 8 | b.ptr[3] : 0;
+	return b.size ? (uint32_t)b.ptr[0] << 24 | (uint32_t)b.ptr[1] << 16 | (uint32_t)b.ptr[2] << 8 |
+				b.ptr[3]
+		      : 0;
 }
 
 struct writer {
@@ -128,7 +130,8 @@ static inline void write_u16(struct writer *w, uint16_t value)
 
 static inline void write_u32(struct writer *w, uint32_t value)
 {
-	uint8_t b[4] = {(uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8), (uint8_t)value};
+	uint8_t b[4] = {(uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8),
+			(uint8_t)value};
 
 	write_bytes(w, b, sizeof(b));
 }

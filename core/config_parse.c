@@ -98,7 +98,7 @@ static void read_node_name(struct config_build *b)
 	if (c->node != 0)
 		return;
 	if (gethostname(host, sizeof(host) - 1) == -1 || !host[0])
-		strcpy(host, "node");
+		snprintf(host, sizeof(host), "node");
 	for (char *p = host; *p; p++)
 		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *p))
 			*p = '-';

@@ -127,7 +127,8 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_TARGET, "reconnect", SCHEMA_GROUP, .refers = SCHEMA_TARGET_RECONNECT, .doc = "back-off"},
 	{SCHEMA_TARGET, "max_inflight", SCHEMA_INTEGER, FIELD(cfg_target, max_inflight), RANGE(1, 65535),
 	 .default_text = "256",
-	 .doc = "QoS 1 and 2 messages without an acknowledgement; MQTT 5: at most the server's Receive Maximum; "
+	 .doc = "QoS 1 and 2 messages without an acknowledgement; MQTT 5: at most the server's Receive "
+		"Maximum; "
 		"MQTT 3.1.1: 20 where none is given"},
 	{SCHEMA_TARGET, "topic_alias_max", SCHEMA_INTEGER, FIELD(cfg_target, topic_alias_max),
 	 RANGE(0, 65535), .default_text = "16", .doc = "MQTT 5: aliases used at most; 0: none"},

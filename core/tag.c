@@ -81,8 +81,9 @@ int tag_table_open(struct tag_table *t, const struct cfg *c)
 	}
 	at = t->text;
 	for (uint32_t i = 0; i < c->tag_count; i++) {
-		int n = sprintf(at, "%s.%s", cfg_text(c, c->devices[c->tags[i].device_idx].name),
-				cfg_text(c, c->tags[i].name));
+		int n = snprintf(at, (size_t)(t->text + text_bytes - at), "%s.%s",
+				 cfg_text(c, c->devices[c->tags[i].device_idx].name),
+				 cfg_text(c, c->tags[i].name));
 
 		t->names[i] = bytes_of(at, (size_t)n);
 		t->scales[i] = scale_of(&c->tags[i]);

@@ -14,7 +14,7 @@ struct unit {
 /* Largest first, for printing. */
 static const struct unit durations[] = {
 	{"d", 86400000000000ull}, {"h", 3600000000000ull}, {"min", 60000000000ull},
-	{"s", 1000000000ull},	  {"ms", 1000000ull},	   {"us", 1000ull},
+	{"s", 1000000000ull},     {"ms", 1000000ull},      {"us", 1000ull},
 };
 
 static const struct unit sizes[] = {
@@ -150,10 +150,16 @@ static const char *print_unit(char *buffer, const struct unit *units, size_t uni
 
 const char *units_print_duration(char buffer[static UNITS_TEXT_BYTES], uint64_t ns)
 {
-	return ns == 0 ? strcpy(buffer, "0s") : print_unit(buffer, durations, ARRAY_COUNT(durations), ns);
+	if (ns > 0)
+		return print_unit(buffer, durations, ARRAY_COUNT(durations), ns);
+	snprintf(buffer, UNITS_TEXT_BYTES, "0s");
+	return buffer;
 }
 
 const char *units_print_size(char buffer[static UNITS_TEXT_BYTES], uint64_t bytes)
 {
-	return bytes == 0 ? strcpy(buffer, "0B") : print_unit(buffer, sizes, ARRAY_COUNT(sizes), bytes);
+	if (bytes > 0)
+		return print_unit(buffer, sizes, ARRAY_COUNT(sizes), bytes);
+	snprintf(buffer, UNITS_TEXT_BYTES, "0B");
+	return buffer;
 }

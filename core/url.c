@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #define LABEL_BYTES_MAX 63u
-#define ZONE_BYTES_MAX	15u /* IFNAMSIZ without the zero */
+#define ZONE_BYTES_MAX  15u /* IFNAMSIZ without the zero */
 
 static const struct {
 	const char *prefix;
@@ -68,7 +68,7 @@ static bool ipv6_is_valid(const char *host)
 	struct in6_addr address;
 	char *zone;
 
-	strcpy(copy, host); /* same size, and zero-terminated */
+	memcpy(copy, host, strlen(host) + 1); /* same size */
 	zone = strchr(copy, '%');
 	if (zone) {
 		size_t zone_bytes = strlen(zone + 1);

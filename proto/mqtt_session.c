@@ -347,11 +347,13 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 		return peer_failed(s, MQTT_PROTOCOL_ERROR, "session present after a clean start", event);
 	if (c->session_present && !s->has_state) { /* [MQTT-3.2.2-4]; the next CONNECT discards it */
 		s->cleaning = true;
-		return start_over(s, "the server keeps a session from before our start: discarding it", event);
+		return start_over(s, "the server keeps a session from before our start: discarding it",
+				  event);
 	}
 	if (s->cleaning && !is_v5(s) && !s->config.connect.clean_start) { /* it is gone; now one that stays */
 		s->cleaning = false;
-		return start_over(s, "the server's old session is discarded: connecting for a new one", event);
+		return start_over(s, "the server's old session is discarded: connecting for a new one",
+				  event);
 	}
 	s->cleaning = false;
 	s->has_state = true;

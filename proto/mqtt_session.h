@@ -84,7 +84,7 @@ struct mqtt_session {
 	uint16_t inbound_ids[MQTT_SESSION_INBOUND_MAX]; /* QoS 2 received, PUBREL not yet */
 	uint32_t inbound_count;
 	bool has_state; /* we have had a session with this server since we began, so what it keeps is known to us */
-	bool cleaning;  /* the CONNECT on the way asks for a clean start, whatever the configuration says */
+	bool cleaning; /* the CONNECT on the way asks for a clean start, whatever the configuration says */
 	uint64_t keep_alive_ns;
 	struct mono last_sent, last_received;
 	struct mono ping_deadline; /* MONO_NEVER: no PINGREQ is waiting */

@@ -22,7 +22,8 @@ static struct ring_limits limits_of(const struct cfg *c, const struct definition
 		.message_count = c->targets[target_idx].buffer_messages,
 		.record_bytes_max = port->record_bytes_max,
 		.lane_count = port->lane_count,
-		.inflight_max = c->targets[target_idx].max_inflight + target_batch_max(&c->targets[target_idx]),
+		.inflight_max = c->targets[target_idx].max_inflight +
+				target_batch_max(&c->targets[target_idx]),
 		.max_age_ns = c->targets[target_idx].buffer_max_age_ns,
 	};
 }

@@ -483,7 +483,7 @@ static void path_new(char path[64])
 {
 	snprintf(path, 64, "/tmp/test_loop.XXXXXX");
 	EXPECT(mkdtemp(path) != NULL);
-	strcat(path, "/s");
+	snprintf(path + strlen(path), 64 - strlen(path), "/s");
 }
 
 static void path_remove(char path[64])
@@ -510,7 +510,7 @@ TEST(unix_listener_has_its_mode_and_knows_its_peer)
 	EXPECT_EQ(stat(path, &st), 0);
 	EXPECT_EQ(st.st_mode & 0777, 0660);
 	loop_accept(l, listener, &accepted.completion);
-	strcpy(address.sun_path, path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	EXPECT_EQ(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
 	EXPECT_LE(0, wait_for(l, &accepted, 1));
 	EXPECT_EQ(loop_unix_peer(l, accepted.res, &peer), 0);
