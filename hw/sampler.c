@@ -100,6 +100,17 @@ static void ring_publishers(struct sampler *s)
 	definition_touched_clear(s->lane);
 }
 
+/* Percentiles cost a walk over the buckets: once a second is often enough for a person. */
+static void tell_lateness(struct sampler *s, struct mono now)
+{
+	if (mono_since(now, s->told_at) < NS_PER_S)
+		return;
+	s->told_at = now;
+	counter_set(&s->metrics.lateness_p50_ns, histogram_permille(&s->lateness, 500));
+	counter_set(&s->metrics.lateness_p99_ns, histogram_permille(&s->lateness, 990));
+	counter_set(&s->metrics.lateness_max_ns, counter_get(&s->lateness.max));
+}
+
 void sampler_step(struct sampler *s)
 {
 	struct mono now = turn_now(&s->turn);
@@ -119,6 +130,7 @@ void sampler_step(struct sampler *s)
 	definition_flush(s->lane, turn_wall(&s->turn), now);
 	definition_tick(s->lane, turn_wall(&s->turn), now);
 	ring_publishers(s);
+	tell_lateness(s, now);
 	counter_add(&s->metrics.steps, 1);
 }
 

@@ -39,6 +39,7 @@ struct sampler {
 	struct prng prng;
 	struct histogram lateness; /* how late deadlines were met */
 	struct sampler_metrics metrics;
+	struct mono told_at; /* when the percentiles were last put into the metrics */
 	_Atomic bool stopping;
 	bool started;
 };
