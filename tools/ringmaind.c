@@ -1,0 +1,303 @@
+/* ringmaind: the daemon. Reads the configuration, builds the node, runs it, and is the control thread. */
+#include <errno.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "io/control.h"
+#include "tools/node.h"
+#include "tools/rpc.h"
+#include "tools/version.h"
+
+#define EXIT_OTHER  1
+#define EXIT_CONFIG 2
+
+#define CONTROL_TURN_NS (50 * NS_PER_MS) /* how long a log line may wait */
+
+struct options {
+	const char *config;
+	const char *control;
+	const char *state_dir;
+	bool check;
+	bool print_schema;
+	enum log_level level;
+};
+
+static const char usage[] =
+	"usage: ringmaind -c FILE [--check] [--state-dir DIR] [--control PATH] [--log-level LEVEL]\n"
+	"       ringmaind --print-schema | --version | --help\n"
+	"\n"
+	"  -c, --config FILE     the configuration\n"
+	"      --check           check it, print the memory it takes, and exit\n"
+	"      --control PATH    control socket (default /run/ringmain/control.sock)\n"
+	"      --state-dir DIR   where files of the daemon live (default /var/lib/ringmain)\n"
+	"      --log-level L     error, warn, info (default) or debug\n"
+	"      --print-schema    every key of the configuration, with type, range and default\n"
+	"\n"
+	"exit: 0 after SIGTERM or SIGINT, 2 for a bad configuration, 1 otherwise\n";
+
+/* 0: go on; otherwise the exit code + 1. */
+static int options_parse(int argc, char **argv, struct options *o)
+{
+	enum { CHECK = 256, CONTROL, STATE_DIR, LOG_LEVEL, PRINT_SCHEMA, VERSION, HELP };
+	static const struct option longs[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check", no_argument, NULL, CHECK},
+		{"control", required_argument, NULL, CONTROL},
+		{"state-dir", required_argument, NULL, STATE_DIR},
+		{"log-level", required_argument, NULL, LOG_LEVEL},
+		{"print-schema", no_argument, NULL, PRINT_SCHEMA},
+		{"version", no_argument, NULL, VERSION},
+		{"help", no_argument, NULL, HELP},
+		{0},
+	};
+	int c;
+
+	*o = (struct options){.control = "/run/ringmain/control.sock",
+			      .state_dir = "/var/lib/ringmain",
+			      .level = LOG_LEVEL_INFO};
+	while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c': o->config = optarg; break;
+		case CHECK: o->check = true; break;
+		case CONTROL: o->control = optarg; break;
+		case STATE_DIR: o->state_dir = optarg; break;
+		case LOG_LEVEL:
+			if (log_level_parse(optarg, &o->level) < 0) {
+				fprintf(stderr,
+					"ringmaind: --log-level %s: write error, warn, info or debug\n",
+					optarg);
+				return EXIT_OTHER + 1;
+			}
+			break;
+		case PRINT_SCHEMA: o->print_schema = true; break;
+		case VERSION: puts("ringmaind " RINGMAIN_VERSION); return 1;
+		case 'h':
+		case HELP: fputs(usage, stdout); return 1;
+		default: fputs(usage, stderr); return EXIT_OTHER + 1;
+		}
+	}
+	if (!o->print_schema && (!o->config || optind != argc)) {
+		fputs(usage, stderr);
+		return EXIT_OTHER + 1;
+	}
+	return 0;
+}
+
+/* --- configuration ---------------------------------------------------------------------------------------------------- */
+
+static struct cfg *load(const char *path)
+{
+	struct cfg_errors errors = {0};
+	struct cfg *c = NULL;
+	int rc = config_load(path, &c, &errors);
+
+	for (uint32_t i = 0; i < errors.count; i++)
+		fprintf(stderr, "%s\n", errors.lines[i]);
+	if (errors.total > errors.count)
+		fprintf(stderr, "%s: and %u more\n", path, errors.total - errors.count);
+	if (rc < 0 && errors.total == 0)
+		fprintf(stderr, "%s: %s\n", path, strerror(-rc));
+	config_errors_free(&errors);
+	return rc < 0 ? NULL : c;
+}
+
+static void print_row(const char *what, uint64_t bytes, const char *why)
+{
+	printf("  %-12s %14llu bytes  %s\n", what, (unsigned long long)bytes, why);
+}
+
+static int check(const struct cfg *c, const char *path)
+{
+	struct node_budget b;
+	int rc = node_budget(c, &b);
+
+	if (rc < 0) {
+		fprintf(stderr, "ringmaind: %s\n", strerror(-rc));
+		return EXIT_OTHER;
+	}
+	printf("%s: ok\n", path);
+	printf("  %u samplers, %u publishers, %u targets, %u lines, %u devices, %u tags, %u definitions\n",
+	       c->sampler_count, c->publisher_count, c->target_count, c->line_count, c->device_count,
+	       c->tag_count, c->definition_count);
+	printf("memory, all of it taken at start:\n");
+	print_row("rings", b.rings, "messages that wait to be sent, and those on their way");
+	print_row("targets", b.targets, "connections, sessions, batches");
+	print_row("lines", b.lines, "requests, plans, buffers");
+	print_row("definitions", b.definitions, "topics, what was sent last");
+	print_row("tags", b.tags, "latest values and names");
+	print_row("threads", b.threads, "stacks and log rings");
+	print_row("total", b.rings + b.targets + b.lines + b.definitions + b.tags + b.threads, "");
+	return 0;
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------------ */
+
+static struct loop *signal_loop;
+static _Atomic int signal_seen;
+
+static void on_signal(int number)
+{
+	atomic_store_explicit(&signal_seen, number, memory_order_relaxed);
+	if (signal_loop)
+		loop_wake(signal_loop);
+}
+
+static void on_stop_request(void *context UNUSED)
+{
+	atomic_store_explicit(&signal_seen, SIGTERM, memory_order_relaxed);
+}
+
+static void signals_install(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+	sigaction(SIGHUP, &action, NULL); /* a terminal that closes is no reason to stop sampling */
+}
+
+/* A page fault costs more than a sampling period: everything that is mapped stays in memory, where that is allowed. Only
+ * what is there now, threads included: they take no more, and the control thread's memory may come and go. */
+static void memory_lock(const struct node_budget *b)
+{
+	struct rlimit limit;
+	uint64_t wanted = b->rings + b->targets + b->lines + b->definitions + b->tags + b->threads;
+
+	if (mlockall(MCL_CURRENT) == 0)
+		return;
+	int why = errno;
+
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	LOG_WARN("memory",
+		 "locked=0 wanted_bytes=%llu limit_bytes=%llu reason=\"%s: grant CAP_IPC_LOCK or "
+		 "LimitMEMLOCK=; "
+		 "sampling goes on, page faults may delay it\"",
+		 (unsigned long long)wanted, (unsigned long long)limit.rlim_cur, strerror(why));
+}
+
+static void on_assert(void)
+{
+	log_dump(STDERR_FILENO);
+}
+
+/* The folder of the control socket; its parent must exist. */
+static void make_folder_of(const char *path)
+{
+	char copy[512];
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	(void)mkdir(dirname(copy), 0755); /* it is there already, or the socket says why not */
+}
+
+static void run(struct node *n, struct control *control, struct loop *loop)
+{
+	while (!atomic_load_explicit(&signal_seen, memory_order_relaxed) && !node_failed(n)) {
+		struct mono now = clock_mono();
+
+		control_tick(control, now);
+		log_drain(STDERR_FILENO);
+		if (loop_run(loop, mono_min(control_deadline(control), mono_add(now, CONTROL_TURN_NS))) < 0)
+			break;
+	}
+}
+
+static int serve(const struct options *o, const struct cfg *c)
+{
+	const struct loop_limits limits = {.operation_count = 256};
+	struct rpc_context rpc = {.stop = on_stop_request};
+	struct control *control = NULL;
+	struct loop *loop = NULL;
+	struct node_budget budget;
+	struct node node;
+	char config_path[512];
+	const char *why = "";
+	uint64_t seed = 0;
+	int rc, code = EXIT_OTHER;
+
+	snprintf(config_path, sizeof(config_path), "%s", o->config);
+	if (getrandom(&seed, sizeof(seed), 0) < 0)
+		seed = clock_mono().ns;
+	rc = node_budget(c, &budget);
+	if (rc == 0)
+		rc = node_open(&node, c, dirname(config_path), seed, &why);
+	if (rc < 0) {
+		LOG_ERROR("daemon", "state=failed reason=\"%s: %s\"", why, strerror(-rc));
+		return code;
+	}
+	rc = loop_open(&loop, &limits);
+	if (rc < 0) {
+		LOG_ERROR("daemon", "state=failed reason=\"%s\"", loop_open_hint(rc));
+		goto out;
+	}
+	signal_loop = loop;
+	signals_install();
+	make_folder_of(o->control);
+	rpc.node = &node;
+	rc = control_open(&control, loop, o->control, 0660, rpc_methods(), rpc_method_count(), &rpc);
+	if (rc < 0) {
+		LOG_ERROR("daemon", "state=failed control=%s reason=\"%s%s\"", o->control, strerror(-rc),
+			  rc == -EADDRINUSE ? ": another ringmaind is running with this socket" : "");
+		goto out;
+	}
+	rc = node_start(&node, &why);
+	if (rc < 0) {
+		LOG_ERROR("daemon", "state=failed reason=\"%s: %s\"", why, strerror(-rc));
+		goto out;
+	}
+	memory_lock(&budget);
+	LOG_INFO("daemon", "ready version=%s node=%s targets=%u lines=%u tags=%u", RINGMAIN_VERSION,
+		 cfg_text(c, c->node), c->target_count, c->line_count, c->tag_count);
+	run(&node, control, loop);
+	LOG_INFO("daemon", "state=stopping");
+	code = node_failed(&node) ? EXIT_OTHER : 0;
+	node_stop(&node);
+	LOG_INFO("daemon", "state=stopped");
+out:
+	if (control)
+		control_close(control);
+	signal_loop = NULL;
+	if (loop)
+		loop_close(loop);
+	node_close(&node);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	struct cfg *c;
+	int code = options_parse(argc, argv, &o);
+
+	if (code)
+		return code - 1;
+	if (o.print_schema)
+		return config_print_schema(STDOUT_FILENO) < 0 ? EXIT_OTHER : 0;
+	log_set_level(o.level);
+	assert_set_hook(on_assert);
+	c = load(o.config);
+	if (!c)
+		return EXIT_CONFIG;
+	if (o.check) {
+		code = check(c, o.config);
+	} else {
+		if (log_thread_open("control") < 0)
+			fprintf(stderr, "ringmaind: no memory for the log\n");
+		code = serve(&o, c);
+		log_thread_close();
+		log_drain(STDERR_FILENO);
+	}
+	config_free(c);
+	return code;
+}
