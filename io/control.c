@@ -540,16 +540,14 @@ static bool client_may_go_on(const struct control_client *cl)
 	return cl->requests_wait && cl->unread_bytes <= CONTROL_UNREAD_BYTES;
 }
 
-/* Only when nothing waits to be read: what is left out now is told, newer, the next time. */
+/* Only when nothing waits to be read: a client that is behind is told the newest once it has caught up. */
 static void client_tick_watch(struct control_client *cl, struct mono now)
 {
 	json_t *params;
 
-	if (!cl->watch.poll || cl->state != CLIENT_OPEN || !mono_reached(now, cl->watch_due))
+	if (!cl->watch.poll || cl->state != CLIENT_OPEN || cl->first || !mono_reached(now, cl->watch_due))
 		return;
 	cl->watch_due = mono_add(now, cl->watch.interval_ns);
-	if (cl->first)
-		return;
 	params = cl->watch.poll(cl->watch.state);
 	if (params)
 		client_put(cl, jsonrpc_notification(cl->watch.notification, params));
@@ -570,13 +568,11 @@ static void client_tick_slow(struct control_client *cl, struct mono now)
 
 static struct mono client_deadline(const struct control_client *cl)
 {
-	struct mono next = MONO_NEVER;
-
 	if (!client_is_open(cl))
 		return MONO_NEVER;
 	if (client_may_go_on(cl) || (cl->first && cl->slow_due.ns == MONO_NEVER.ns))
 		return TURN_NOW;
 	if (cl->first)
-		next = cl->slow_due;
-	return cl->watch.poll && cl->state == CLIENT_OPEN ? mono_min(next, cl->watch_due) : next;
+		return cl->slow_due;
+	return cl->watch.poll && cl->state == CLIENT_OPEN ? cl->watch_due : MONO_NEVER;
 }
