@@ -22,17 +22,19 @@
 #define CFG_NONE UINT32_MAX
 
 /* Limits of one file. Each has a test at the limit. */
-#define CFG_SAMPLERS_MAX    64u
-#define CFG_PUBLISHERS_MAX  64u
-#define CFG_TARGETS_MAX     4096u
-#define CFG_LINES_MAX       16384u
-#define CFG_DEVICES_MAX     65536u
-#define CFG_TAGS_MAX        1048576u
-#define CFG_DEFINITIONS_MAX 65536u
-#define CFG_REFS_MAX        4194304u
-#define CFG_URLS_PER_TARGET 16u
-#define CFG_TOPIC_BYTES_MAX 1024u /* of a template */
-#define CFG_FILE_BYTES_MAX  (64u << 20)
+#define CFG_SAMPLERS_MAX          64u
+#define CFG_PUBLISHERS_MAX        64u
+#define CFG_TARGETS_MAX           4096u
+#define CFG_LINES_MAX             16384u
+#define CFG_DEVICES_MAX           65536u
+#define CFG_TAGS_MAX              1048576u
+#define CFG_DEFINITIONS_MAX       65536u
+#define CFG_REFS_MAX              4194304u
+#define CFG_LINES_PER_SAMPLER     4000u /* what one io_uring of a thread has operations for */
+#define CFG_TARGETS_PER_PUBLISHER 4000u
+#define CFG_URLS_PER_TARGET       16u
+#define CFG_TOPIC_BYTES_MAX       1024u /* of a template */
+#define CFG_FILE_BYTES_MAX        (64u << 20)
 
 /* Where an object stands in the file, for messages that come later than the parser. */
 struct cfg_place {

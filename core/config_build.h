@@ -98,6 +98,8 @@ void config_check_device(struct config_build *b, struct cfg_device *d, uint32_t 
 void config_check_tag(struct config_build *b, struct cfg_tag *t, uint32_t node);
 void config_check_definition(struct config_build *b, struct cfg_definition *d, uint32_t node);
 void config_check_clients(struct config_build *b);
+/* No thread has more than its loop can carry. */
+void config_check_threads(struct config_build *b);
 
 /* The urls of a target, the tags of all definitions. */
 void config_read_urls(struct config_build *b, struct cfg_target *t, uint32_t node);

@@ -143,6 +143,31 @@ void config_check_clients(struct config_build *b)
 		}
 }
 
+void config_check_threads(struct config_build *b)
+{
+	uint32_t lines[CFG_SAMPLERS_MAX] = {0}, targets[CFG_PUBLISHERS_MAX] = {0};
+	const struct cfg *c = b->cfg;
+
+	for (uint32_t i = 0; i < c->line_count; i++) {
+		const struct cfg_line *l = &c->lines[i];
+
+		if (l->sampler_idx < c->sampler_count && ++lines[l->sampler_idx] == CFG_LINES_PER_SAMPLER + 1)
+			config_complain_at(b, l->place.line, l->place.column,
+					   "a sampler has at most %u lines; add another under `samplers`",
+					   CFG_LINES_PER_SAMPLER);
+	}
+	for (uint32_t i = 0; i < c->target_count; i++) {
+		const struct cfg_target *t = &c->targets[i];
+
+		if (t->publisher_idx < c->publisher_count &&
+		    ++targets[t->publisher_idx] == CFG_TARGETS_PER_PUBLISHER + 1)
+			config_complain_at(
+				b, t->place.line, t->place.column,
+				"a publisher has at most %u targets; add another under `publishers`",
+				CFG_TARGETS_PER_PUBLISHER);
+	}
+}
+
 void config_check_line(struct config_build *b, struct cfg_line *l, uint32_t node)
 {
 	static const struct {

@@ -187,6 +187,7 @@ static void read_targets(struct config_build *b)
 		add_name(b, SCHEMA_TARGET, 0, node, t->name, i);
 	}
 	config_check_clients(b);
+	config_check_threads(b);
 }
 
 /* The device that a synthetic line makes, with tags t0, t1 ... */

@@ -244,7 +244,9 @@ static void on_sent(struct stream *s, size_t size_bytes)
 
 static void on_lost(struct stream *s, int error)
 {
-	down_by_error(line_of_stream(s), error);
+	char text[96];
+
+	down(line_of_stream(s), stream_error_text(error, text, sizeof(text)));
 }
 
 static void on_closed(struct stream *s)
@@ -450,19 +452,26 @@ uint64_t line_modbus_memory_bytes(const struct cfg *c, uint32_t cfg_idx)
 	       item_count * (sizeof(struct modbus_item) + sizeof(struct modbus_field));
 }
 
-static void items_fill(struct line *l, struct modbus_device_config *devices)
+/* Several devices of the configuration may be one unit: on the wire they share its time-out (the longest), its requests and
+ * its fate. Returns how many units there are. */
+static uint32_t items_fill(struct line *l, struct modbus_device_config *devices)
 {
 	const struct cfg *c = l->sampler->config.cfg;
 	struct line_modbus *m = l->modbus;
-	uint32_t device_idx = 0, item_idx = 0;
+	uint32_t unit_count = 0, item_idx = 0;
 
 	for (uint32_t i = 0; i < c->device_count; i++) {
 		const struct cfg_device *d = &c->devices[i];
 
 		if (d->line_idx != l->cfg_idx)
 			continue;
-		devices[device_idx] = (struct modbus_device_config){.unit = d->unit,
-								    .timeout_ns = d->timeout_ns};
+		uint32_t unit_idx = 0;
+
+		while (unit_idx < unit_count && devices[unit_idx].unit != d->unit)
+			unit_idx++;
+		if (unit_idx == unit_count)
+			devices[unit_count++] = (struct modbus_device_config){.unit = d->unit};
+		devices[unit_idx].timeout_ns = max_u64(devices[unit_idx].timeout_ns, d->timeout_ns);
 		for (uint32_t t = d->tag_first; t < d->tag_first + d->tag_count; t++, item_idx++) {
 			const struct cfg_tag *tag = &c->tags[t];
 			struct modbus_field *field = &m->fields[item_idx];
@@ -471,7 +480,7 @@ static void items_fill(struct line *l, struct modbus_device_config *devices)
 						       .type = type_of(tag->type),
 						       .order = order_of(tag->order)};
 			m->items[item_idx] = (struct modbus_item){
-				.device_idx = device_idx,
+				.device_idx = unit_idx,
 				.space = tag->address.space,
 				.address = tag->address.offset,
 				.count = modbus_field_count(field),
@@ -479,8 +488,8 @@ static void items_fill(struct line *l, struct modbus_device_config *devices)
 				.user = t,
 			};
 		}
-		device_idx++;
 	}
+	return unit_count;
 }
 
 int line_modbus_open(struct line *l)
@@ -509,7 +518,7 @@ int line_modbus_open(struct line *l)
 	devices = calloc((size_t)device_count + 1, sizeof(devices[0]));
 	if (!m->items || !m->fields || !m->master_memory || !devices)
 		goto out;
-	items_fill(l, devices);
+	device_count = items_fill(l, devices);
 	const struct modbus_master_config config = {
 		.framing = is_tcp(l) ? MODBUS_FRAMING_TCP : MODBUS_FRAMING_RTU,
 		.outstanding_max = is_tcp(l) ? lc->outstanding_max : 1,

@@ -97,6 +97,17 @@ void stream_finish(struct stream *s)
 }
 
 /* Not from within an event, some operation is active here, and its completion settles; within, the event's caller. */
+const char *stream_error_text(int error, char *buffer, size_t size_bytes)
+{
+	switch (-error) {
+	case 0: return "closed by the peer";
+	case ENOENT: return "no such host name"; /* what a lookup says; no file is in play here */
+	case EAGAIN: return "the name server does not answer";
+	case EMSGSIZE: return "more was received than fits the buffer";
+	default: return strerror_r(-error, buffer, size_bytes);
+	}
+}
+
 void stream_pause(struct stream *s)
 {
 	ASSERT(stream_is_sending(s));

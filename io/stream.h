@@ -112,6 +112,9 @@ void stream_finish(struct stream *s);
 /* The quick end, from any state; on_closed follows. No-op where CLOSED or CLOSING. */
 void stream_close(struct stream *s);
 
+/* What on_lost's error means, for a person; in buffer or static. */
+const char *stream_error_text(int error, char *buffer, size_t size_bytes);
+
 /* "192.0.2.1:1883", "[2001:db8::1]:8883" of the address that is being tried or was connected; "" before. */
 static inline const char *stream_peer_text(const struct stream *s)
 {

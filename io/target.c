@@ -250,7 +250,7 @@ static void on_lost(struct stream *s, int error)
 			 : t->open ? "the server closed the connection without accepting it (CONNACK)"
 				   : "connection closed");
 	else
-		snprintf(text, sizeof(text), "%s", strerror_r(-error, why, sizeof(why)));
+		snprintf(text, sizeof(text), "%s", stream_error_text(error, why, sizeof(why)));
 	link_down(t, TARGET_WAITING, text);
 }
 

@@ -187,6 +187,17 @@ static void memory_lock(const struct node_budget *b)
 		 (unsigned long long)wanted, (unsigned long long)limit.rlim_cur, strerror(why));
 }
 
+/* A connection is a descriptor: as many as we are allowed. */
+static void descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit); /* without it the first line over the limit says so */
+	}
+}
+
 static void on_assert(void)
 {
 	log_dump(STDERR_FILENO);
@@ -243,6 +254,7 @@ static int serve(const struct options *o, const struct cfg *c)
 	}
 	signal_loop = loop;
 	signals_install();
+	descriptors_raise();
 	make_folder_of(o->control);
 	rpc.node = &node;
 	rc = control_open(&control, loop, o->control, 0660, rpc_methods(), rpc_method_count(), &rpc);
