@@ -177,7 +177,8 @@ asan ubsan tsan: build/.deps-test
 tsan: race
 
 # -------------------------------------------------------------------------------------------- perf, run
-$B/perf/%: $B/obj/perf/%.o $(LIB)
+PERF_OBJ := $(patsubst %.c,$B/obj/%.o,$(filter-out perf/bench_%.c,$(wildcard perf/*.c)))
+$B/perf/%: $B/obj/perf/%.o $(PERF_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
