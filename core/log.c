@@ -130,6 +130,7 @@ static bool site_allows(struct log_ring *r, const char *format, uint64_t second,
 	return true;
 }
 
+PRINTF(8, 0)
 static size_t line_format(char *text, size_t room, enum log_level level, const char *thread,
 			  const char *module, uint32_t suppressed, struct wall now, const char *format,
 			  va_list args)
