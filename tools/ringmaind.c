@@ -227,7 +227,7 @@ static void run(struct node *n, struct control *control, struct loop *loop)
 static int serve(const struct options *o, const struct cfg *c)
 {
 	const struct loop_limits limits = {.operation_count = 256};
-	struct rpc_context rpc = {.stop = on_stop_request};
+	struct rpc_context rpc = {.stop = on_stop_request, .started = clock_mono()};
 	struct control *control = NULL;
 	struct loop *loop = NULL;
 	struct node_budget budget;
@@ -274,6 +274,8 @@ static int serve(const struct options *o, const struct cfg *c)
 	run(&node, control, loop);
 	LOG_INFO("daemon", "state=stopping");
 	code = node_failed(&node) ? EXIT_OTHER : 0;
+	control_flush(control,
+		      mono_add(clock_mono(), 100 * NS_PER_MS)); /* whoever asked for the stop hears of it */
 	node_stop(&node);
 	LOG_INFO("daemon", "state=stopped");
 out:
