@@ -2,17 +2,11 @@
 
 #include <string.h>
 
+#include "core/digits.h"
+
 #define SECONDS_A_DAY 86400
 #define SECOND_MIN    (-62167219200) /* 0000-01-01T00:00:00Z */
 #define SECOND_MAX    253402300799   /* 9999-12-31T23:59:59Z */
-
-static void put_digits(char *at, uint32_t value, int digit_count)
-{
-	for (int i = digit_count - 1; i >= 0; i--) {
-		at[i] = (char)('0' + value % 10);
-		value /= 10;
-	}
-}
 
 static void second_text(int64_t second, char out[TIME_TEXT_BYTES])
 {
@@ -35,12 +29,12 @@ static void second_text(int64_t second, char out[TIME_TEXT_BYTES])
 	int64_t year = (int64_t)yoe + era * 400 + (month <= 2);
 
 	memcpy(out, "0000-00-00T00:00:00.000000Z", TIME_TEXT_BYTES);
-	put_digits(out, (uint32_t)year, 4);
-	put_digits(out + 5, month, 2);
-	put_digits(out + 8, day, 2);
-	put_digits(out + 11, (uint32_t)of_day / 3600, 2);
-	put_digits(out + 14, (uint32_t)of_day / 60 % 60, 2);
-	put_digits(out + 17, (uint32_t)of_day % 60, 2);
+	digits_put(out, (uint32_t)year, 4);
+	digits_put(out + 5, month, 2);
+	digits_put(out + 8, day, 2);
+	digits_put(out + 11, (uint32_t)of_day / 3600, 2);
+	digits_put(out + 14, (uint32_t)of_day / 60 % 60, 2);
+	digits_put(out + 17, (uint32_t)of_day % 60, 2);
 }
 
 /* Splits into a second within the years we can print, and the microsecond of it. */
@@ -64,7 +58,7 @@ void time_text(struct wall t, char out[TIME_TEXT_BYTES])
 	uint32_t us;
 
 	second_text(split(t, &us), out);
-	put_digits(out + 20, us, 6);
+	digits_put(out + 20, us, 6);
 }
 
 void time_text_cached(struct time_cache *cache, struct wall t, char out[TIME_TEXT_SIZE])
@@ -77,5 +71,5 @@ void time_text_cached(struct time_cache *cache, struct wall t, char out[TIME_TEX
 		cache->second = second;
 	}
 	memcpy(out, cache->text, TIME_TEXT_SIZE);
-	put_digits(out + 20, us, 6);
+	digits_put(out + 20, us, 6);
 }

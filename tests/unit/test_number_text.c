@@ -149,6 +149,7 @@ TEST(a_float_prints_only_the_digits_that_are_real)
 	EXPECT_TEXT(f32(-230.4f), "-230.4");
 	EXPECT_TEXT(f32(16777216.0f), "16777216");
 	EXPECT_TEXT(f32(3.14159265f), "3.1415927");
+	EXPECT_TEXT(f32(123456789.0f), "123456792");
 	EXPECT_TEXT(f64((double)0.1f), "0.10000000149011612");
 }
 
