@@ -40,6 +40,7 @@ struct line_modbus {
 	uint8_t send[LINE_SEND_BYTES]; /* frames on their way, and behind them those that wait */
 	size_t send_used_bytes;
 	struct iovec iov;
+	bool has_told;     /* a failure has been logged; the next ones only count */
 	bool attempted;    /* an attempt to open has ended: from now on "not connected" is news */
 	bool reset_wanted; /* the master asked for a new connection */
 };
