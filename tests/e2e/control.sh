@@ -78,16 +78,19 @@ done
 ctl read m.zzz >"$work/out" 2>&1
 expect 'exit code of a tag that is not there' $? 4
 
-# watch: what changes is told.
-ctl watch 'm.*' --count 2 >"$work/watch" 2>&1 &
+# watch: the present values, then each change, as it comes; until it is ended, or has told so many.
+ctl watch 'm.*' >"$work/watch" 2>&1 &
 watch_pid=$!
 children+=("$watch_pid")
-for value in 2000 2001 2002 2003 2004 2005 2006 2007 2008; do
-	plant "set holding 0 $value"
-	wait_until 1 matches "$work/watch" "${value%?}[0-9]|20[0-9]\.[0-9]" && break
-done
-wait_for 5 'a change in watch' matches "$work/watch" 'm\.a.*200(\.[0-9])?'
+wait_for 5 'the present values in watch' matches "$work/watch" 'm\.a.*123\.4'
+plant 'set holding 0 5555'
+wait_for 5 'a change in watch' matches "$work/watch" 'm\.a.*555\.5'
+end_process "$watch_pid"
+ctl watch 'm.*' --count 2 >"$work/watch2" 2>&1 &
+watch_pid=$!
+children+=("$watch_pid")
 wait_for 5 'the end of watch --count 2' process_gone "$watch_pid"
+expect 'lines of watch --count 2' "$(line_count "$work/watch2")" 2
 
 # The log level, at run time.
 ctl log-level debug >/dev/null || fail 'log-level debug'
@@ -110,7 +113,7 @@ ctl status >"$work/out"
 expect 'exit code of the table' $? 1
 : >"$work/broker.log"
 broker_start "$port"
-wait_for 5 'all is well again' ctl --json status
+wait_for 5 'all is well again' status_is plant state connected
 
 # Rubbish on the socket does not matter.
 if command -v socat >/dev/null; then

@@ -43,8 +43,10 @@ $(for t in good password identity garbage zeros hangs_up silent half nobody; do
 done)
 END
 
-seen() { # TARGET STATE REASON: as the log has it, once each
-	matches "$work/daemon.log" "target name=$1 state=$2 .*reason=\"[^\"]*$3"
+# In the log, which has each outage once; or in the status, since lines in excess of ten a second are left out of the log.
+seen() { # TARGET STATE REASON
+	matches "$work/daemon.log" "target name=$1 state=$2 .*reason=\"[^\"]*$3" && return 0
+	status_is "$1" state "$2" && [[ $(status_of "$1" reason) =~ $3 ]]
 }
 
 while read -r target state reason; do
@@ -68,7 +70,8 @@ for target in password identity garbage zeros hangs_up nobody; do
 	wait_for 8 "$target is tried again" attempted $target 2
 done
 wait_for 8 'the one that refuses says so in the status' status_is password state refused
-[ -n "$(status_of password reason)" ] || fail 'no reason in the status'
+has_reason() { [ -n "$(status_of "$1" reason)" ]; }
+wait_for 8 'it says why in the status' has_reason password
 daemon_lives 'among hostile brokers'
 expect 'the good one' "$(status_of good state)" connected
 before=$(line_count "$work/got")
@@ -76,8 +79,8 @@ wait_for 5 'the good one goes on' has_lines "$work/got" $((before + 1000))
 ctl --json status >/dev/null
 expect 'exit code while some are away' $? 1
 
-# An outage is a line in the log, not thousands.
-[ "$(line_count "$work/daemon.log")" -le 60 ] || fail "$(line_count "$work/daemon.log") lines in the log"
+# An outage is a line in the log, not thousands. (Each time that `half` accepts and then fails is an outage of its own.)
+[ "$(grep -vc name=half "$work/daemon.log")" -le 40 ] || fail "$(line_count "$work/daemon.log") lines in the log"
 daemon_stop
 expect 'exit status' "$status" 0
 [ "$took_ms" -le 6000 ] || fail "the end took $took_ms ms"

@@ -47,6 +47,10 @@ fail() {
 		echo "--- ${log##*/}, its last lines"
 		tail -n 25 "$log"
 	done
+	if [ -n "$daemon_pid" ] && ! process_gone "$daemon_pid" && [ -x "$build/ringctl" ]; then
+		echo '--- status'
+		ctl --json status
+	fi
 	exit 1
 }
 

@@ -23,6 +23,8 @@ count() { grep -c "\"quality\":\"$1\"" "$work/got"; }
 more_than() { [ "$(count "$1")" -gt "$2" ]; }
 
 wait_for 5 'a slave that was never there is bad' more_than bad 0
+wait_for 5 'and told, once' matches "$work/daemon.log" 'warn .*line .*name=plc state=waiting reason="[^"]*refused'
+expect 'lines in the log about it' "$(grep -c 'name=plc' "$work/daemon.log")" 1
 plant_start --tcp "$slave"
 wait_for 5 'values' more_than good 3
 expect 'bad values before the first good one' "$(count bad)" 1
@@ -35,6 +37,6 @@ for round in 1 2; do
 	wait_for 5 "good values after start $round" more_than good $((good + 3))
 	daemon_lives "kill $round of the slave"
 done
-matches "$work/daemon.log" 'line .*name=plc state=lost' || fail 'no word of the loss'
+wait_for 2 'a word of the loss' matches "$work/daemon.log" 'line .*name=plc state=lost'
 daemon_stop
 expect 'exit status' "$status" 0

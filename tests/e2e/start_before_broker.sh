@@ -21,7 +21,7 @@ expect state "$(status_of plant state)" waiting
 broker_start "$port"
 subscribe "$work/got" "$port"
 wait_for 10 'values arrive' has_lines "$work/got" 100
-contains "$work/daemon.log" 'state=connected' || fail 'no word of the connection'
+wait_for 2 'a word of the connection' contains "$work/daemon.log" state=connected
 expect 'one line about the outage' "$(grep -c 'name=plant state=waiting' "$work/daemon.log")" 1
 ctl --json status >"$work/status"
 expect 'exit code when all is well' $? 0
