@@ -1,0 +1,304 @@
+/* The threads of a node, stepped one after another in an order and at times that the seed chooses. */
+#include "tests/sim/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DRAIN_MAX_NS (120 * NS_PER_S)
+#define STOP_MAX_NS  (6 * NS_PER_S) /* the daemon has 4 s to send what there is */
+#define SETTLE_NS    (3 * NS_PER_S)
+
+/* --- scheduling -------------------------------------------------------------------------------------------------- */
+
+static bool can_run(const struct world_thread *t)
+{
+	return !t->frozen && !t->ended && sim.now_ns >= t->stalled_until_ns && loop_sim_ready(t->loop);
+}
+
+static uint64_t next_of(const struct world_thread *t)
+{
+	if (t->frozen || t->ended)
+		return UINT64_MAX;
+	return max_u64(t->stalled_until_ns, loop_sim_ready(t->loop) ? sim.now_ns : loop_sim_next(t->loop));
+}
+
+static void step(struct world_thread *t)
+{
+	if (t->publisher)
+		publisher_step(t->publisher);
+	else
+		sampler_step(t->sampler);
+}
+
+static bool has_ended(const struct world_thread *t)
+{
+	return t->publisher ? publisher_stopped(t->publisher) : sampler_stopping(t->sampler);
+}
+
+static int wait_of(struct world_thread *t)
+{
+	return t->publisher ? publisher_wait(t->publisher) : sampler_wait(t->sampler);
+}
+
+/* From one wait to the next, as the thread's own loop does it: a wait that ends runs completions, then comes a step. */
+static void run(struct world *w, struct world_thread *t)
+{
+	uint64_t second = sim.now_ns / NS_PER_S;
+
+	if (loop_sim_waits(t->loop) && loop_run(t->loop, (struct mono){0}) < 0)
+		sim_fail("loop_run failed");
+	step(t);
+	w->step_count++;
+	t->steps_in_second = t->second == second ? t->steps_in_second + 1 : 1;
+	t->second = second;
+	world_check_step(w, t);
+	if (has_ended(t)) {
+		loop_quiet(t->loop);
+		t->ended = true;
+	} else if (wait_of(t) < 0) {
+		sim_fail("waiting failed");
+	}
+	sim.now_ns += sim_between(NS_PER_US,
+				  20 * NS_PER_US); /* work takes time; no two turns are at the same */
+	if (sim_chance(sim.faults.stall))
+		t->stalled_until_ns = sim.now_ns + sim_between(0, 20 * NS_PER_MS);
+}
+
+/* One thread's turn, or time goes on to the next that happens. */
+static void advance(struct world *w, uint64_t limit_ns)
+{
+	struct world_thread *able[WORLD_THREADS_MAX];
+	uint32_t able_count = 0;
+	uint64_t next_ns = min_u64(limit_ns, sim_next_event());
+
+	sim_run_events();
+	for (uint32_t i = 0; i < w->thread_count; i++)
+		if (can_run(&w->threads[i]))
+			able[able_count++] = &w->threads[i];
+	if (able_count > 0) {
+		run(w, able[sim_below(able_count)]);
+		return;
+	}
+	next_ns = min_u64(limit_ns, sim_next_event());
+	for (uint32_t i = 0; i < w->thread_count; i++)
+		next_ns = min_u64(next_ns, next_of(&w->threads[i]));
+	sim.now_ns = max_u64(sim.now_ns, next_ns);
+}
+
+static void run_for(struct world *w, uint64_t ns)
+{
+	uint64_t until_ns = sim.now_ns + ns;
+
+	while (!sim.failed && sim.now_ns < until_ns)
+		advance(w, until_ns);
+}
+
+/* False: it did not happen in time. */
+static bool run_until(struct world *w, bool (*happened)(const struct world *w), uint64_t ns)
+{
+	uint64_t until_ns = sim.now_ns + ns;
+
+	while (!sim.failed && !happened(w)) {
+		if (sim.now_ns >= until_ns)
+			return false;
+		advance(w, until_ns);
+	}
+	return true;
+}
+
+static void freeze_samplers(struct world *w, bool frozen)
+{
+	for (uint32_t i = 0; i < w->thread_count; i++)
+		if (w->threads[i].sampler)
+			w->threads[i].frozen = frozen;
+}
+
+/* --- the phases ---------------------------------------------------------------------------------------------------- */
+
+static void chaos(struct world *w)
+{
+	sim_trace("chaos");
+	sim.faults = w->faults;
+	run_for(w, sim_between(2 * NS_PER_S, 12 * NS_PER_S));
+}
+
+static void say_undrained(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->target_count; i++) {
+		const struct target *t = node_target(&w->node, i);
+
+		if (target_state(t) != TARGET_CONNECTED || t->session.inflight.count || t->waiting_count ||
+		    ring_backlog(w->node.rings[i]) || !broker_online(&w->targets[i].broker))
+			sim_fail("no faults, and target%u does not drain: %s, in flight %u, waiting %u, "
+				 "backlog %lu, "
+				 "sending %d, quota %u, resend %u, outbox %zu",
+				 i, target_state_text(target_state(t)), t->session.inflight.count,
+				 t->waiting_count, ring_backlog(w->node.rings[i]),
+				 stream_is_sending(&t->stream), t->session.quota, t->session.resend_next,
+				 t->session.outbox_bytes);
+	}
+	sim_fail("no faults, and something does not drain");
+}
+
+static void calm(struct world *w)
+{
+	sim_trace("calm");
+	sim.faults = (struct sim_faults){0};
+	run_for(w, sim_between(0, 2 * NS_PER_S));
+	freeze_samplers(w, true);
+	run_for(w, 10 * NS_PER_S); /* half-open connections are found out by keep-alive */
+	if (!run_until(w, world_is_drained, DRAIN_MAX_NS))
+		say_undrained(w);
+	run_for(w, SETTLE_NS); /* what the system has taken arrives */
+	world_check_drained(w);
+}
+
+static bool all_know(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->target_count; i++)
+		if (target_state(node_target(&w->node, i)) == TARGET_CONNECTED)
+			return false;
+	return true;
+}
+
+static void outage(struct world *w)
+{
+	sim_trace("outage");
+	for (uint32_t i = 0; i < w->target_count; i++)
+		broker_set_down(&w->targets[i].broker, true);
+	if (!run_until(w, all_know, 10 * NS_PER_S))
+		sim_fail("a broken connection is not noticed");
+	world_outage_begins(w);
+	freeze_samplers(w, false);
+	run_for(w, sim_between(NS_PER_MS, 4 * NS_PER_S));
+	freeze_samplers(w, true);
+	for (uint32_t i = 0; i < w->target_count; i++)
+		broker_set_down(&w->targets[i].broker, false);
+	if (!run_until(w, world_is_drained, DRAIN_MAX_NS))
+		say_undrained(w);
+	run_for(w, SETTLE_NS); /* what the system has taken arrives */
+	world_check_drained(w);
+	world_check_outage(w);
+}
+
+static bool publishers_have_ended(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->thread_count; i++)
+		if (w->threads[i].publisher && !w->threads[i].ended)
+			return false;
+	return true;
+}
+
+/* As node_stop: samplers first. */
+static void stop(struct world *w, bool is_calm)
+{
+	bool expects_goodbye[WORLD_TARGETS_MAX];
+
+	sim_trace("stop");
+	freeze_samplers(w, false);
+	run_for(w, sim_between(0, 300 * NS_PER_MS));
+	for (uint32_t i = 0; i < w->target_count; i++)
+		expects_goodbye[i] = is_calm && target_state(node_target(&w->node, i)) == TARGET_CONNECTED;
+	for (uint32_t i = 0; i < w->node.sampler_count; i++)
+		sampler_stop(&w->node.samplers[i]);
+	for (uint32_t i = 0; i < w->node.publisher_count; i++)
+		publisher_stop(&w->node.publishers[i]);
+	if (!run_until(w, publishers_have_ended, STOP_MAX_NS))
+		sim_fail("a stop takes longer than %u s", (unsigned)(STOP_MAX_NS / NS_PER_S));
+	run_for(w, SETTLE_NS);
+	for (uint32_t i = 0; i < w->target_count; i++)
+		if (expects_goodbye[i] && !w->targets[i].broker.said_goodbye)
+			sim_fail("target%u left without DISCONNECT", i);
+	sim_covered[is_calm ? COVER_STOP_CALM : COVER_STOP_CHAOS]++;
+}
+
+static void cover(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->target_count; i++) {
+		struct ring_counts n = ring_counts(w->node.rings[i]);
+
+		sim_covered[COVER_OVERWRITTEN] += n.overwritten;
+		sim_covered[COVER_EXPIRED] += n.expired;
+		sim_covered[COVER_DROPPED] += n.dropped;
+	}
+}
+
+static void live(struct world *w)
+{
+	bool ends_calm = sim_chance(500);
+
+	chaos(w);
+	if (!sim.failed && sim_chance(850)) {
+		calm(w);
+		if (!sim.failed && sim_chance(500))
+			outage(w);
+		if (!sim.failed && !ends_calm) {
+			freeze_samplers(w, false);
+			chaos(w);
+		}
+	} else {
+		ends_calm = false;
+	}
+	if (!sim.failed)
+		stop(w, ends_calm);
+	cover(w);
+}
+
+/* --- building ------------------------------------------------------------------------------------------------------- */
+
+static int open_node(struct world *w)
+{
+	struct cfg_errors errors = {0};
+	const char *why = "";
+	int rc = config_parse("sim.yaml", bytes_of(w->yaml, w->yaml_bytes), &w->cfg, &errors);
+
+	if (rc < 0)
+		sim_fail("configuration: %s", errors.count ? errors.lines[0] : "?");
+	config_errors_free(&errors);
+	if (rc < 0)
+		return rc;
+	rc = node_open(&w->node, w->cfg, "/nonexistent", prng_next(&sim.prng), &why);
+	if (rc < 0)
+		sim_fail("node_open: %d %s", rc, why);
+	return rc;
+}
+
+static void threads_add(struct world *w)
+{
+	for (uint32_t i = 0; i < w->node.publisher_count; i++)
+		w->threads[w->thread_count++] = (struct world_thread){.publisher = &w->node.publishers[i],
+								      .loop = w->node.publishers[i].loop};
+	for (uint32_t i = 0; i < w->node.sampler_count; i++)
+		w->threads[w->thread_count++] = (struct world_thread){.sampler = &w->node.samplers[i],
+								      .loop = w->node.samplers[i].loop};
+	ASSERT(w->thread_count <= WORLD_THREADS_MAX);
+}
+
+bool world_run(uint64_t seed, bool verbose)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	ASSERT(w);
+	w->targets = calloc(WORLD_TARGETS_MAX, sizeof(w->targets[0]));
+	ASSERT(w->targets);
+	sim_begin(seed, verbose);
+	world_draw(w);
+	if (verbose)
+		printf("%s", w->yaml);
+	if (open_node(w) == 0) {
+		threads_add(w);
+		live(w);
+		node_close(&w->node);
+	}
+	if (w->cfg)
+		config_free(w->cfg);
+	for (uint32_t i = 0; i < w->target_count; i++)
+		broker_end(&w->targets[i].broker);
+	device_end(&w->tcp_device);
+	device_end(&w->rtu_device);
+	net_end();
+	sim_end();
+	free(w->targets);
+	free(w);
+	return !sim.failed;
+}

@@ -1,0 +1,61 @@
+/* tests/sim/world.h - one node among brokers and devices, all of it drawn from the seed.
+ *
+ * Purpose:  writes a configuration, opens the node of tools/node.h without its threads, and steps it through chaos, calm,
+ *           an outage and a stop, checking at each step what must always hold.
+ * Owner:    main. Memory: freed by world_run.
+ */
+#ifndef TESTS_SIM_WORLD_H
+#define TESTS_SIM_WORLD_H
+
+#include "tests/sim/broker.h"
+#include "tests/sim/device.h"
+#include "tools/node.h"
+
+#define WORLD_TARGETS_MAX 3
+#define WORLD_THREADS_MAX 4
+
+/* One thread of the node, as the world schedules it. */
+struct world_thread {
+	struct publisher *publisher; /* one of these two */
+	struct sampler *sampler;
+	struct loop *loop;
+	bool frozen, ended;
+	uint64_t stalled_until_ns;
+	uint64_t second, steps_in_second; /* against live-lock */
+};
+
+struct world_target {
+	struct broker broker;
+	char names[BROKER_URLS_MAX][24];
+	bool single;          /* one on-change definition of all tags of syn0: each update is a message */
+	bool strong;          /* every message is known by its payload */
+	uint64_t outage_made; /* by the ring, when the outage began */
+};
+
+struct world {
+	char yaml[8192];
+	size_t yaml_bytes;
+	struct cfg *cfg;
+	struct node node;
+	struct world_target *targets;
+	uint32_t target_count;
+	struct device tcp_device, rtu_device;
+	struct world_thread threads[WORLD_THREADS_MAX];
+	uint32_t thread_count;
+	uint64_t step_count;
+	struct sim_faults faults; /* of the chaos */
+};
+
+/* Runs a seed. False: sim.failure says what was violated. */
+NODISCARD bool world_run(uint64_t seed, bool verbose);
+
+/* world_config.c: fills yaml, targets, brokers, devices, faults. */
+void world_draw(struct world *w);
+/* world_check.c */
+void world_check_step(struct world *w, const struct world_thread *t);
+bool world_is_drained(const struct world *w);
+void world_check_drained(struct world *w);
+void world_outage_begins(struct world *w);
+void world_check_outage(struct world *w);
+
+#endif
