@@ -74,14 +74,15 @@ static void resend(struct target *t)
 	while (t->batch_count < t->batch_max && (rec = mqtt_session_resend(&t->session, &packet_id))) {
 		struct mqtt_message m = target_message(t, rec);
 		struct bytes packet;
+		int rc = mqtt_session_republish(&t->session, packet_id, &m, &packet);
 
-		if (mqtt_session_republish(&t->session, packet_id, &m, &packet) < 0) {
+		if (rc < 0) {
 			counter_add(&t->metrics.refused_messages, 1);
 			target_hold_drop(t, rec, HOLD_ACK);
 			continue;
 		}
 		counter_add(&t->metrics.resent_messages, 1);
-		rec->flags |= HOLD_KERNEL;
+		rec->flags = HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
 		batch_add(t, rec, packet);
 	}
 }
@@ -138,10 +139,10 @@ static bool wants_company(struct target *t)
 	const struct publisher_config *p = &t->publisher->config;
 	const struct cfg_publisher *pc = &p->cfg->publishers[p->publisher_idx];
 
-	if (pc->flush_ns == 0 || t->leaving)
+	if (pc->flush_ns == 0 || t->leaving || ring_idle(t->ring)) {
+		t->flush_deadline = MONO_NEVER; /* one that stays would be due for ever */
 		return false;
-	if (ring_idle(t->ring))
-		return true;
+	}
 	if (t->flush_deadline.ns == MONO_NEVER.ns)
 		t->flush_deadline = mono_add(target_now(t), pc->flush_ns);
 	if (!mono_reached(target_now(t), t->flush_deadline) &&

@@ -26,6 +26,7 @@ struct mqtt_inflight_entry {
 	void *token;           /* PUBLISHED: the caller's message; RELEASED: NULL */
 	uint16_t older, newer; /* in the order of sending; 0 ends. FREE: newer is the next free one */
 	uint8_t state;
+	bool counted; /* against the server's Receive Maximum, on the present connection */
 };
 
 struct mqtt_inflight {

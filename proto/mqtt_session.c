@@ -174,9 +174,11 @@ static void entry_done(struct mqtt_session *s, uint16_t id)
 		s->resend_next = id == s->resend_newest ? 0 : e->newer;
 	else if (s->resend_newest == id)
 		s->resend_newest = e->older;
-	mqtt_inflight_free(&s->inflight, id);
-	if (s->quota < s->server.receive_max) /* 4.9: never above the server's Receive Maximum */
+	if (e->counted) {
+		ASSERT(s->quota < s->server.receive_max);
 		s->quota++;
+	}
+	mqtt_inflight_free(&s->inflight, id);
 }
 
 static bool released(struct mqtt_event *event, void *token, uint8_t code)
@@ -330,6 +332,20 @@ static bool start_over(struct mqtt_session *s, const char *why, struct mqtt_even
 	return closing(s, event);
 }
 
+/* Only what was counted against the server's Receive Maximum on this connection gives its place back (4.9). A PUBREL that
+ * is to come again counts too, since servers keep that message's place; but one place is left, or PUBLISH packets
+ * that stand before it in the order could wait for ever. */
+static void quota_begin(struct mqtt_session *s)
+{
+	s->quota = s->server.receive_max;
+	for (uint16_t id = s->inflight.oldest; id; id = s->inflight.entries[id].newer) {
+		struct mqtt_inflight_entry *e = &s->inflight.entries[id];
+
+		e->counted = e->state == MQTT_INFLIGHT_RELEASED && s->quota > 1;
+		s->quota -= e->counted;
+	}
+}
+
 static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, struct mono now,
 		       struct mqtt_event *event)
 {
@@ -361,7 +377,7 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 	if (!c->session_present)
 		forget_released(s);
 	s->state = MQTT_SESSION_ONLINE;
-	s->quota = s->server.receive_max;
+	quota_begin(s);
 	s->resend_next = s->inflight.oldest;
 	s->resend_newest = s->inflight.newest;
 	s->resend_dup = c->session_present;
@@ -561,7 +577,10 @@ int mqtt_session_publish(struct mqtt_session *s, const struct mqtt_message *m, s
 			mqtt_inflight_free(&s->inflight, id);
 		return rc;
 	}
-	s->quota -= qos > 0;
+	if (id) {
+		mqtt_inflight_find(&s->inflight, id)->counted = true;
+		s->quota--;
+	}
 	return qos > 0;
 }
 
@@ -586,15 +605,24 @@ int mqtt_session_republish(struct mqtt_session *s, uint16_t packet_id, const str
 			   struct bytes *packet)
 {
 	struct mqtt_inflight_entry *e = mqtt_inflight_find(&s->inflight, packet_id);
+	uint8_t qos;
 
 	ASSERT(e);
 	ASSERT(s->resend_next == packet_id);
 	ASSERT(s->quota > 0);
-	if (packet_write(s, m, packet_id, e->state == MQTT_INFLIGHT_PUBLISHED_1 ? 1 : 2, s->resend_dup,
-			 packet) < 0) {
+	qos = e->state == MQTT_INFLIGHT_PUBLISHED_1 ? 1 : 2;
+	if (qos > s->server.qos_max) /* another server, or it has changed its mind [MQTT-3.2.2-11] */
+		qos = s->server.qos_max;
+	if (packet_write(s, m, qos ? packet_id : 0, qos, qos && s->resend_dup, packet) < 0) {
 		entry_done(s, packet_id);
 		return -EMSGSIZE;
 	}
+	if (qos == 0) {
+		entry_done(s, packet_id);
+		return 0;
+	}
+	e->state = qos == 1 ? MQTT_INFLIGHT_PUBLISHED_1 : MQTT_INFLIGHT_PUBLISHED_2;
+	e->counted = true;
 	s->quota--;
 	s->resend_next = packet_id == s->resend_newest ? 0 : e->newer;
 	return 1;

@@ -138,7 +138,8 @@ static inline bool mqtt_session_resending(const struct mqtt_session *s)
 {
 	return s->resend_next != 0;
 }
-/* Its packet, as mqtt_session_publish. 1, or -EMSGSIZE: the server has become smaller; the identifier is free again. */
+/* Its packet, as mqtt_session_publish. 1; or 0, the server's maximum QoS is 0 now: through once sent; or -EMSGSIZE: the
+ * server has become smaller. After 0 and -EMSGSIZE the identifier is free again. */
 NODISCARD int mqtt_session_republish(struct mqtt_session *s, uint16_t packet_id, const struct mqtt_message *m,
 				     struct bytes *packet);
 
