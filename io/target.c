@@ -336,7 +336,8 @@ void target_step(struct target *t)
 		leave_step(t);
 	next = mono_min(t->link_deadline, mqtt_session_deadline(&t->session));
 	next = mono_min(next, t->flush_deadline);
-	if (t->leaving && !t->left && !t->close_when_sent)
+	/* While something is being sent nothing can be done about it: on_sent comes back here. */
+	if (t->leaving && !t->left && !t->close_when_sent && !t->closing && !stream_is_sending(&t->stream))
 		next = mono_min(next, t->leave_deadline);
 	if (t->session.state == MQTT_SESSION_ONLINE && !stream_is_sending(&t->stream) &&
 	    t->flush_deadline.ns == MONO_NEVER.ns && t->waiting_count == 0 &&
