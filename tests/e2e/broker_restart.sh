@@ -32,7 +32,7 @@ for round in 1 2 3 4; do
 	daemon_lives "start $round of the broker"
 	end_process "$sub_pid" # it would come back with the broker
 	last=$(last_of "$work/got$round")
-	[ "$last" -ge $earlier ] || fail "values went back from $earlier to $last"
+	[ "$last" -ge "$earlier" ] || fail "values went back from $earlier to $last"
 	earlier=$last
 	[ $round = 4 ] || broker_kill KILL
 done
