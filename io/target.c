@@ -335,8 +335,9 @@ void target_step(struct target *t)
 	if (t->leaving)
 		leave_step(t);
 	next = mono_min(t->link_deadline, mqtt_session_deadline(&t->session));
-	next = mono_min(next, t->flush_deadline);
-	/* While something is being sent nothing can be done about it: on_sent comes back here. */
+	/* What a completion or an acknowledgement has to free first is no deadline: each comes back here. */
+	if (!stream_is_sending(&t->stream) && t->waiting_count == 0 && !mqtt_session_resending(&t->session))
+		next = mono_min(next, t->flush_deadline);
 	if (t->leaving && !t->left && !t->close_when_sent && !t->closing && !stream_is_sending(&t->stream))
 		next = mono_min(next, t->leave_deadline);
 	if (t->session.state == MQTT_SESSION_ONLINE && !stream_is_sending(&t->stream) &&
