@@ -119,7 +119,7 @@ static bool check_id(struct broker_link *k, const struct wire_packet *p, uint64_
 	if (e->state == BROKER_ID_FREE)
 		return false;
 	if (e->key != key && b->has_lowered)
-		return false; /* its message has gone out with QoS 0 meanwhile */
+		return false; /* its message went out with QoS 0 meanwhile, or is too large now */
 	if (e->key != key)
 		violation(k, "the packet identifier is in use [MQTT-2.2.1-3]");
 	else if (e->link_id == k->id)

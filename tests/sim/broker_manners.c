@@ -161,7 +161,7 @@ void broker_welcome(struct broker_link *k, const struct wire_packet *connect)
 	}
 	present = b->has_session;
 	b->has_session = true;
-	b->has_lowered |= present && k->qos_max < 2;
+	b->has_lowered |= present && (k->qos_max < 2 || k->max_packet_bytes < 1000);
 	sim_covered[COVER_SESSION_KEPT] += present;
 	sim_covered[COVER_CONNECTS]++;
 	k->session_present = present;

@@ -128,7 +128,7 @@ static void check_again(const struct ledger_message *m, const struct ledger_sigh
 		sim_fail("sent twice on one connection: %.120s", text);
 	if (s->qos == 0 && m->qos == 0)
 		sim_fail("QoS 0 message sent twice: %.120s", text);
-	if (s->qos == 2 && m->qos == 2 && m->delivered_count && m->epoch == s->epoch &&
+	if (s->qos == 2 && m->qos == 2 && m->delivered_count && m->delivered_epoch == s->epoch &&
 	    s->fate == LEDGER_DELIVERED)
 		sim_fail("QoS 2 message delivered twice in one session: %.120s", text);
 }
@@ -169,6 +169,8 @@ const struct ledger_message *ledger_see(struct ledger *l, const struct ledger_si
 	m->refused_count += s->fate == LEDGER_REFUSED;
 	m->ghost_count += s->fate == LEDGER_GHOST;
 	m->epoch = s->epoch;
+	if (s->fate == LEDGER_DELIVERED)
+		m->delivered_epoch = s->epoch;
 	m->link_id = s->link_id;
 	m->qos = s->qos;
 	return m;

@@ -21,7 +21,7 @@ struct ledger_message {
 	uint64_t first_seq;
 	double value; /* of a single tag; for the world's own checks */
 	uint32_t delivered_count, ghost_count, refused_count;
-	uint32_t epoch; /* of the session, when last seen */
+	uint32_t epoch, delivered_epoch; /* of the session, when last seen and delivered */
 	uint32_t link_id;
 	uint8_t qos;
 	bool late; /* first seen since ledger_mark */

@@ -81,7 +81,7 @@ struct conn *conn_new(struct loop *l, bool serial)
 	c->loop = l;
 	c->serial = serial;
 	c->reset_at = SIZE_MAX;
-	c->window_bytes = sim_chance(300) ? sim_between(1, 200) : sim_between(200, 65536);
+	c->window_bytes = sim_chance(300) ? sim_between(100, 300) : sim_between(300, 65536);
 	c->next_all = conns_all;
 	conns_all = c;
 	c->next_live = conns_live;
@@ -140,7 +140,8 @@ void conn_reset(struct conn *c)
 
 static void reset_at_time(void *arg, uint64_t value UNUSED)
 {
-	conn_reset(arg);
+	if (sim.faults.reset)
+		conn_reset(arg);
 }
 
 void net_cut(const struct service *s)
@@ -184,7 +185,8 @@ void conn_blackhole(struct conn *c)
 
 static void blackhole_at_time(void *arg, uint64_t value UNUSED)
 {
-	conn_blackhole(arg);
+	if (sim.faults.blackhole)
+		conn_blackhole(arg);
 }
 
 /* What becomes of a connection is drawn when it opens. */
@@ -282,6 +284,8 @@ static void out_arrives(void *arg, uint64_t size_bytes)
 
 	if (c->state != CONN_OPEN || c->blackhole)
 		return;
+	if (sim.faults.reset == 0) /* calm: it has outlived its fate */
+		c->reset_at = SIZE_MAX;
 	if (c->reset_at < from + n)
 		n = c->reset_at - from;
 	c->out.arrived += n;
