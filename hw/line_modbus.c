@@ -105,8 +105,12 @@ static void perform(struct line *l, const struct modbus_action *a)
 
 	switch (a->kind) {
 	case MODBUS_ACTION_SEND:
-		ASSERT(a->bytes.size <=
-		       LINE_SEND_BYTES - m->send_used_bytes); /* bounded by outstanding_max */
+		/* A peer that answers what it has not read frees its requests' places, not their bytes. */
+		if (a->bytes.size > LINE_SEND_BYTES - m->send_used_bytes) {
+			m->reset_wanted = true;
+			shared_text_set(&l->reason, "the peer answers requests that it does not read");
+			return;
+		}
 		memcpy(m->send + m->send_used_bytes, a->bytes.ptr, a->bytes.size);
 		m->send_used_bytes += a->bytes.size;
 		return;
@@ -406,6 +410,8 @@ void line_modbus_step(struct line *l)
 
 	if (l->state == LINE_WAITING || l->state == LINE_OPENING)
 		next = mono_min(next, l->open_deadline);
+	if (next.ns < now.ns) /* "at once" is no deadline that was missed by the age of the clock */
+		next = now;
 	timer_set(&l->sampler->timers, &l->timer, next);
 }
 
