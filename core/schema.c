@@ -189,7 +189,7 @@ const struct schema_key schema_keys[] = {
 
 	{SCHEMA_MODBUS_TCP, "address", SCHEMA_HOST_PORT, SCHEMA_REQUIRED,
 	 .doc = "host:port; default port 502"},
-	{SCHEMA_MODBUS_TCP, "outstanding", SCHEMA_INTEGER, FIELD(cfg_line, outstanding_max), RANGE(1, 64),
+	{SCHEMA_MODBUS_TCP, "outstanding", SCHEMA_INTEGER, FIELD(cfg_line, outstanding_max), RANGE(1, 16),
 	 .default_text = "1", .doc = "requests on the way at a time"},
 	{SCHEMA_MODBUS_TCP, "connect_timeout", SCHEMA_DURATION, FIELD(cfg_line, connect_timeout_ns),
 	 RANGE(MS, HOUR), .default_text = "5s", .doc = ""},
