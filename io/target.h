@@ -87,8 +87,8 @@ struct target {
 	_Atomic uint32_t state;    /* enum target_state */
 	struct shared_text reason; /* "" where all is well */
 	struct shared_text url;    /* the one in use, or tried last */
-	char client_id[64];
-	bool has_told; /* a failure has been logged; the next ones only count */
+	char client_id[257];       /* the schema admits 256 bytes */
+	bool has_told;             /* a failure has been logged; the next ones only count */
 };
 
 NODISCARD int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_t slot);
