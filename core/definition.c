@@ -29,7 +29,8 @@ static void encode(struct definition_lane *lane, const struct channel *ch, struc
 {
 	const struct definitions *d = lane->all;
 
-	if (!ch->group) {
+	/* A group as plain text has one member: the configuration admits no more. */
+	if (!ch->group || ch->payload == CFG_PAYLOAD_TEXT) {
 		struct payload_item item = item_of(d, d->members[ch->member_first]);
 
 		payload_write_tag(w, ch->payload, &item, &lane->cache);
