@@ -378,7 +378,8 @@ static NORETURN void usage(void)
 	fprintf(stderr,
 		"usage: bench_publish [--rounds N] [--seconds S] [--qos 0|1|2] [--payload json|text]\n"
 		"                     [--alias on|off] [--protocol 5|3.1.1] [--tags N] [--buffer N]\n"
-		"                     [--inflight N] [--rate UPDATES_PER_S] [--sink-cpu N] [--json FILE]\n");
+		"                     [--inflight N] [--rate UPDATES_PER_S] [--sink-cpu N] [--sampler-cpu "
+		"N]\n                     [--publisher-cpu N] [--json FILE]\n");
 	exit(2);
 }
 
@@ -414,6 +415,8 @@ static struct options options_of(int argc, char **argv)
 		INFLIGHT,
 		RATE,
 		SINK_CPU,
+		SAMPLER_CPU,
+		PUBLISHER_CPU,
 		JSON
 	};
 	static const struct option known[] = {
@@ -428,6 +431,8 @@ static struct options options_of(int argc, char **argv)
 		{"inflight", required_argument, NULL, INFLIGHT},
 		{"rate", required_argument, NULL, RATE},
 		{"sink-cpu", required_argument, NULL, SINK_CPU},
+		{"sampler-cpu", required_argument, NULL, SAMPLER_CPU},
+		{"publisher-cpu", required_argument, NULL, PUBLISHER_CPU},
 		{"json", required_argument, NULL, JSON},
 		{NULL, 0, NULL, 0},
 	};
@@ -460,6 +465,8 @@ static struct options options_of(int argc, char **argv)
 		case INFLIGHT: o.inflight = (uint32_t)number_of(optarg, 1, 65535); break;
 		case RATE: o.rate = number_of(optarg, 1, 1000000000); break;
 		case SINK_CPU: o.sink_cpu = (uint32_t)number_of(optarg, 0, 1023); break;
+		case SAMPLER_CPU: o.sampler_cpu = (uint32_t)number_of(optarg, 0, 1023); break;
+		case PUBLISHER_CPU: o.publisher_cpu = (uint32_t)number_of(optarg, 0, 1023); break;
 		case JSON: o.json_path = optarg; break;
 		default: usage();
 		}
