@@ -211,9 +211,12 @@ static size_t on_received(struct stream *s, const uint8_t *data, size_t size_byt
 	counter_add(&t->metrics.received_bytes, bytes.size - input.size);
 	if (t->closing || t->close_when_sent) /* what comes after the end is nobody's */
 		return bytes.size;
+	/* Packets may be left over for want of room for their answers: they come again when what has room now is sent. */
+	bool is_full = !mqtt_session_takes_input(&t->session);
+
 	target_step(t);
-	if (!mqtt_session_takes_input(&t->session) && stream_is_sending(s))
-		stream_pause(s); /* until the answers are on their way */
+	if (is_full && stream_is_sending(s))
+		stream_pause(s);
 	return bytes.size - input.size;
 }
 
