@@ -489,6 +489,8 @@ struct mono mqtt_session_deadline(const struct mqtt_session *s)
 {
 	if (s->state != MQTT_SESSION_ONLINE || s->keep_alive_ns == 0)
 		return MONO_NEVER;
+	if (!outbox_has_room(s)) /* no PINGREQ before something is sent: a past deadline would only spin */
+		return s->ping_deadline;
 	if (s->ping_deadline.ns == MONO_NEVER.ns)
 		return ping_due(s);
 	return mono_min(s->ping_deadline, mono_add(s->last_sent, s->keep_alive_ns));
