@@ -3,8 +3,9 @@
 
 #include "hw/line.h"
 
-#define TURN_NS       NS_PER_MS /* how often it makes up for the time that has passed */
-#define BURST_MAX     8192u     /* updates a step: the bound of its work */
+#define TURN_NS NS_PER_MS /* how often it makes up for the time that has passed */
+#define BURST_MAX \
+	1024u /* updates a step: the bound of its work, and how far the publisher may be behind the bell */
 #define BEHIND_MAX_NS (50 * NS_PER_MS)
 
 static uint64_t rate_of(const struct line *l)

@@ -580,7 +580,7 @@ int mqtt_session_publish(struct mqtt_session *s, const struct mqtt_message *m, s
 		return rc;
 	}
 	if (id) {
-		mqtt_inflight_find(&s->inflight, id)->counted = true;
+		s->inflight.entries[id].counted = true;
 		s->quota--;
 	}
 	return qos > 0;

@@ -1,6 +1,7 @@
 /* tools/version.h - which ringmain this is.
  *
  * Purpose:  one place for what --version, status and the packages say.
+ * Memory:   literals. Threads: any.
  */
 #ifndef TOOLS_VERSION_H
 #define TOOLS_VERSION_H
