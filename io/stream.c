@@ -96,7 +96,6 @@ void stream_finish(struct stream *s)
 		loop_shutdown(s->loop, s->handle);
 }
 
-/* Not from within an event, some operation is active here, and its completion settles; within, the event's caller. */
 const char *stream_error_text(int error, char *buffer, size_t size_bytes)
 {
 	switch (-error) {
@@ -114,6 +113,7 @@ void stream_pause(struct stream *s)
 	s->paused = true;
 }
 
+/* Not from within an event, some operation is active here, and its completion settles; within, the event's caller. */
 void stream_close(struct stream *s)
 {
 	if (s->state == STREAM_CLOSED || s->state == STREAM_CLOSING)
@@ -316,11 +316,12 @@ static void on_send(struct completion *c, int res)
 	if (s->state == STREAM_FINISHING)
 		loop_shutdown(s->loop, s->handle);
 	s->user->on_sent(s, total_bytes);
-	if (s->paused && s->state == STREAM_OPEN) {
+	if (s->paused && (s->state == STREAM_OPEN || s->state == STREAM_FINISHING)) {
 		s->paused = false;
 		if (s->held_bytes > 0)
 			deliver(s);
-		if (s->state == STREAM_OPEN && !s->paused)
+		/* Finishing too: without a receive nobody would see the peer's end, nor would a close ever settle. */
+		if ((s->state == STREAM_OPEN && !s->paused) || s->state == STREAM_FINISHING)
 			recv_start(s);
 	}
 	settle(s);
