@@ -5,6 +5,8 @@
 
 #include "core/clock.h"
 #include "core/config_build.h"
+#include "core/payload.h"
+#include "core/ring.h"
 #include "core/topic.h"
 #include "core/units.h"
 
@@ -349,6 +351,25 @@ static void check_topic(struct config_build *b, const struct cfg_definition *d, 
 	}
 }
 
+/* A message lies in one record of the ring. */
+static void check_size(struct config_build *b, const struct cfg_definition *d, uint32_t topic)
+{
+	const struct cfg *c = b->cfg;
+	uint64_t size_bytes = PAYLOAD_GROUP_BYTES + 2ull * TOPIC_BYTES_MAX;
+
+	for (uint32_t i = 0; i < d->ref_count; i++) {
+		const struct cfg_tag *t = &c->tags[c->refs[d->ref_first + i]];
+
+		size_bytes += payload_tag_bytes_max(strlen(cfg_text(c, t->name)) + 1 +
+						    strlen(cfg_text(c, c->devices[t->device_idx].name)));
+	}
+	if (size_bytes > RING_RECORD_BYTES_MAX && !topic_is_per_tag(cfg_text(c, d->topic)))
+		config_complain(b, topic,
+				"`topic`: one message with %u tags could be larger than %u MiB; put {tag} or "
+				"{device} into the topic, or make several definitions",
+				d->ref_count, RING_RECORD_BYTES_MAX >> 20);
+}
+
 void config_check_definition(struct config_build *b, struct cfg_definition *d, uint32_t node)
 {
 	uint32_t topic = given(b, node, "topic");
@@ -364,5 +385,6 @@ void config_check_definition(struct config_build *b, struct cfg_definition *d, u
 		config_complain(b, topic,
 				"`payload: text` has room for one value; put {tag} into the topic, or write "
 				"`payload: json`");
+	check_size(b, d, topic);
 	check_topic(b, d, topic);
 }
