@@ -32,7 +32,7 @@ struct broker_inbound {
 	bool received; /* PUBREC came: now PUBREL is ours to say */
 };
 
-#define BROKER_INBOUND_MAX 16
+#define BROKER_INBOUND_MAX 1500
 
 struct broker_link;
 
@@ -47,6 +47,7 @@ struct broker {
 	uint32_t inbound_count;
 	uint16_t inbound_id;
 	uint32_t inbound_period_ms; /* 0: we have nothing to say */
+	bool floods;                /* 3.1.1, which has no Receive Maximum: many at once */
 	uint32_t epoch;             /* of the session: counts up when it is lost */
 	bool has_session;
 	bool has_lowered;   /* the maximum QoS fell within the session */
@@ -55,7 +56,9 @@ struct broker {
 	uint64_t ack_max_ns;
 	uint8_t expected_level; /* protocol: 4, 5 */
 	bool clean_start;
-	bool has_been_used; /* a message has come: the client knows its session */
+	uint32_t newest_link_id; /* a CONNECT may overtake that of an earlier, slower path */
+	bool ever_lowered;       /* has_lowered, in any session */
+	bool has_been_used;      /* a message has come: the client knows its session */
 	uint32_t expected_keep_alive_s;
 	uint64_t connect_count;
 	bool said_goodbye; /* the last connection that ended had ended with DISCONNECT */

@@ -162,6 +162,7 @@ void broker_welcome(struct broker_link *k, const struct wire_packet *connect)
 	present = b->has_session;
 	b->has_session = true;
 	b->has_lowered |= present && (k->qos_max < 2 || k->max_packet_bytes < 1000);
+	b->ever_lowered |= k->qos_max < 2;
 	sim_covered[COVER_SESSION_KEPT] += present;
 	sim_covered[COVER_CONNECTS]++;
 	k->session_present = present;
@@ -255,15 +256,13 @@ static void inbound_release(struct broker_link *k, uint16_t packet_id)
 	say(k, packet, wire_write_ack(packet, k->level, WIRE_PUBREL, packet_id, 0));
 }
 
-static void inbound_due(void *arg, uint64_t value UNUSED)
+/* The client promises room for 64, in 5.0 by its Receive Maximum. */
+static void inbound_one(struct broker_link *k, uint8_t qos)
 {
-	struct broker_link *k = arg;
 	struct broker *b = k->broker;
-	struct broker_inbound m = {.qos = (uint8_t)sim_below(3)};
+	struct broker_inbound m = {.qos = qos};
 
-	if (k->closed || k->state != BROKER_LINK_ONLINE)
-		return;
-	if (m.qos && b->inbound_count < BROKER_INBOUND_MAX) {
+	if (m.qos && b->inbound_count < (b->floods && qos == 1 ? BROKER_INBOUND_MAX : 16u)) {
 		m.packet_id = ++b->inbound_id ? b->inbound_id : ++b->inbound_id;
 		b->inbound[b->inbound_count++] = m;
 	} else {
@@ -271,6 +270,19 @@ static void inbound_due(void *arg, uint64_t value UNUSED)
 	}
 	sim_covered[COVER_INBOUND]++;
 	inbound_publish(k, &m, false);
+}
+
+static void inbound_due(void *arg, uint64_t value UNUSED)
+{
+	struct broker_link *k = arg;
+	struct broker *b = k->broker;
+
+	if (k->closed || k->state != BROKER_LINK_ONLINE)
+		return;
+	for (uint32_t n = b->floods && sim_chance(50) ? (uint32_t)sim_between(1, BROKER_INBOUND_MAX) : 0;
+	     n > 0; n--)
+		inbound_one(k, 1);
+	inbound_one(k, (uint8_t)sim_below(3));
 	sim_after(sim_between(0, b->inbound_period_ms) * NS_PER_MS, inbound_due, k, 0);
 }
 

@@ -1,6 +1,6 @@
 /* tests/sim/clock_sim.h - virtual time; clock_sim.o takes the place of core/clock_os.o.
  *
- * Purpose:  core/clock.h answers from sim.now_ns. Units: nanoseconds.
+ * Purpose:  core/clock.h answers from sim.now_ns. Owner: the seed. Threads: one. Units: nanoseconds.
  */
 #ifndef TESTS_SIM_CLOCK_SIM_H
 #define TESTS_SIM_CLOCK_SIM_H

@@ -164,10 +164,16 @@ static bool all_know(const struct world *w)
 static void outage(struct world *w)
 {
 	sim_trace("outage");
+	if (sim_chance(500)) { /* with messages on their way */
+		freeze_samplers(w, false);
+		run_for(w, sim_between(0, NS_PER_S));
+	}
 	for (uint32_t i = 0; i < w->target_count; i++)
 		broker_set_down(&w->targets[i].broker, true);
 	if (!run_until(w, all_know, 10 * NS_PER_S))
 		sim_fail("a broken connection is not noticed");
+	if (sim.failed)
+		return;
 	world_outage_begins(w);
 	freeze_samplers(w, false);
 	run_for(w, sim_between(NS_PER_MS, 4 * NS_PER_S));
@@ -198,7 +204,9 @@ static void stop(struct world *w, bool is_calm)
 	freeze_samplers(w, false);
 	run_for(w, sim_between(0, 300 * NS_PER_MS));
 	for (uint32_t i = 0; i < w->target_count; i++)
-		expects_goodbye[i] = is_calm && target_state(node_target(&w->node, i)) == TARGET_CONNECTED;
+		expects_goodbye[i] = is_calm &&
+				     !w->targets[i].broker.floods && /* the answers to a flood take longer */
+				     target_state(node_target(&w->node, i)) == TARGET_CONNECTED;
 	for (uint32_t i = 0; i < w->node.sampler_count; i++)
 		sampler_stop(&w->node.samplers[i]);
 	for (uint32_t i = 0; i < w->node.publisher_count; i++)

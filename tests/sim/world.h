@@ -29,7 +29,8 @@ struct world_target {
 	char names[BROKER_URLS_MAX][24];
 	bool single;          /* one on-change definition of all tags of syn0: each update is a message */
 	bool strong;          /* every message is known by its payload */
-	uint64_t outage_made; /* by the ring, when the outage began */
+	uint64_t outage_made; /* by the ring, when the outage was known, without what waits */
+	uint32_t outage_inflight;
 };
 
 struct world {
