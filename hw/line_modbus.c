@@ -462,6 +462,24 @@ uint64_t line_modbus_memory_bytes(const struct cfg *c, uint32_t cfg_idx)
 	       item_count * (sizeof(struct modbus_item) + sizeof(struct modbus_field));
 }
 
+#define SPREAD_MAX_NS NS_PER_S /* nobody waits longer than that for a first value */
+
+/* Lines of one thread with one period would all be due in the same microsecond, for ever: each has its place in the
+ * shortest period. */
+static uint64_t phase_of(const struct line *l, uint64_t period_min_ns)
+{
+	const struct cfg *c = l->sampler->config.cfg;
+	uint64_t before_count = 0, line_count = 0;
+
+	for (uint32_t i = 0; i < c->line_count; i++) {
+		if (c->lines[i].sampler_idx != config_of(l)->sampler_idx)
+			continue;
+		before_count += i < l->cfg_idx;
+		line_count++;
+	}
+	return period_min_ns * before_count / line_count;
+}
+
 /* Several devices of the configuration may be one unit: on the wire they share its time-out (the longest), its requests and
  * its fate. Returns how many units there are. */
 static uint32_t items_fill(struct line *l, struct modbus_device_config *devices)
@@ -469,6 +487,7 @@ static uint32_t items_fill(struct line *l, struct modbus_device_config *devices)
 	const struct cfg *c = l->sampler->config.cfg;
 	struct line_modbus *m = l->modbus;
 	uint32_t unit_count = 0, item_idx = 0;
+	uint64_t period_min_ns = SPREAD_MAX_NS;
 
 	for (uint32_t i = 0; i < c->device_count; i++) {
 		const struct cfg_device *d = &c->devices[i];
@@ -489,6 +508,7 @@ static uint32_t items_fill(struct line *l, struct modbus_device_config *devices)
 			*field = (struct modbus_field){.address = tag->address,
 						       .type = type_of(tag->type),
 						       .order = order_of(tag->order)};
+			period_min_ns = min_u64(period_min_ns, tag->every_ns);
 			m->items[item_idx] = (struct modbus_item){
 				.device_idx = unit_idx,
 				.space = tag->address.space,
@@ -499,6 +519,10 @@ static uint32_t items_fill(struct line *l, struct modbus_device_config *devices)
 			};
 		}
 	}
+	uint64_t phase_ns = phase_of(l, period_min_ns);
+
+	for (uint32_t i = 0; i < unit_count; i++)
+		devices[i].phase_ns = phase_ns;
 	return unit_count;
 }
 

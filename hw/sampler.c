@@ -80,7 +80,7 @@ uint64_t sampler_memory_bytes(const struct cfg *c, uint32_t sampler_idx)
 	return bytes;
 }
 
-/* Lines begin one after another over the shortest period, so that they do not all ask in the same microsecond. */
+/* Lines begin one after another, so that they do not all connect in the same microsecond. */
 static void start(struct sampler *s, struct mono now)
 {
 	s->started = true;
