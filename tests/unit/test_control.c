@@ -170,7 +170,7 @@ static int dial(struct world *w)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	strcpy(address.sun_path, w->path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", w->path);
 	EXPECT_EQ(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }
@@ -358,7 +358,7 @@ static char *long_line(size_t size_bytes)
 
 	memset(line, ' ', size_bytes);
 	memcpy(line, CALL("1", "operate", "{}"), strlen(CALL("1", "operate", "{}")) - 1);
-	strcpy(line + size_bytes, "\n");
+	memcpy(line + size_bytes, "\n", 2);
 	return line;
 }
 
