@@ -123,8 +123,11 @@ void sampler_step(struct sampler *s)
 		struct line *l = &s->lines[timer->owner_idx];
 		uint64_t late_ns = mono_since(now, timer->deadline);
 
-		histogram_add(&s->lateness, late_ns);
-		histogram_add(&l->lateness, late_ns);
+		/* Set in this very turn, by something that came in: no deadline that could have been missed. */
+		if (late_ns > 0) {
+			histogram_add(&s->lateness, late_ns);
+			histogram_add(&l->lateness, late_ns);
+		}
 		line_step(l);
 	}
 	definition_flush(s->lane, turn_wall(&s->turn), now);
