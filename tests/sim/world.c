@@ -155,9 +155,13 @@ static void calm(struct world *w)
 
 static bool all_know(const struct world *w)
 {
-	for (uint32_t i = 0; i < w->target_count; i++)
-		if (target_state(node_target(&w->node, i)) == TARGET_CONNECTED)
+	for (uint32_t i = 0; i < w->target_count; i++) {
+		const struct target *t = node_target(&w->node, i);
+
+		if (target_state(t) == TARGET_CONNECTED ||
+		    t->closing) /* closing: a batch is still with the system */
 			return false;
+	}
 	return true;
 }
 
