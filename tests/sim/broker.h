@@ -56,7 +56,7 @@ struct broker {
 	uint64_t ack_max_ns;
 	uint8_t expected_level; /* protocol: 4, 5 */
 	bool clean_start;
-	uint32_t newest_link_id; /* a CONNECT may overtake that of an earlier, slower path */
+	uint32_t newest_link_id; /* that has sent its CONNECT */
 	bool ever_lowered;       /* has_lowered, in any session */
 	bool has_been_used;      /* a message has come: the client knows its session */
 	uint32_t expected_keep_alive_s;
