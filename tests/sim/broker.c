@@ -18,7 +18,7 @@ static void violation(const struct broker_link *k, const char *what)
 void broker_session_lose(struct broker *b)
 {
 	memset(b->ids, 0, sizeof(b->ids));
-	b->has_session = false;
+	b->has_session = b->session_is_known = false;
 	b->has_lowered = false;
 	b->inbound_count = 0;
 	b->epoch++;
@@ -230,6 +230,7 @@ static void on_packet(struct broker_link *k, struct wire_packet *p)
 		violation(k, "a packet after DISCONNECT [MQTT-3.14.4-2]");
 	else if (k->state == BROKER_LINK_SILENT && p->type == WIRE_PUBLISH)
 		violation(k, "PUBLISH before we have accepted");
+	k->broker->session_is_known |= k->state == BROKER_LINK_ONLINE;
 	switch (p->type) {
 	case WIRE_CONNECT: on_connect(k, p); break;
 	case WIRE_PUBLISH: on_publish(k, p); break;

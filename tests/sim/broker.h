@@ -50,9 +50,10 @@ struct broker {
 	bool floods;                /* 3.1.1, which has no Receive Maximum: many at once */
 	uint32_t epoch;             /* of the session: counts up when it is lost */
 	bool has_session;
-	bool has_lowered;   /* the maximum QoS fell within the session */
-	bool small_packets; /* draws maximum packet sizes that not every message fits in */
-	bool shuffle_acks;  /* acknowledges in any order */
+	bool session_is_known; /* the client has answered the CONNACK that began it */
+	bool has_lowered;      /* the maximum QoS fell within the session */
+	bool small_packets;    /* draws maximum packet sizes that not every message fits in */
+	bool shuffle_acks;     /* acknowledges in any order */
 	uint64_t ack_max_ns;
 	uint8_t expected_level; /* protocol: 4, 5 */
 	bool clean_start;

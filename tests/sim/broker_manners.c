@@ -155,7 +155,9 @@ void broker_welcome(struct broker_link *k, const struct wire_packet *connect)
 		rubbish(k);
 		return;
 	}
-	if (!b->has_session || connect->clean || sim_chance(sim.faults.session_lost)) {
+	/* A session that the client never heard of is not kept: no client could tell it from its old one. */
+	if (!b->has_session || !b->session_is_known || connect->clean ||
+	    sim_chance(sim.faults.session_lost)) {
 		sim_covered[COVER_SESSION_LOST] += b->has_session;
 		broker_session_lose(b);
 	}
