@@ -86,6 +86,7 @@ struct cfg_target {
 	uint32_t publisher_idx;
 	uint32_t url_first, url_count; /* into cfg.urls */
 	enum cfg_failover failover;
+	bool cluster;       /* the URLs share sessions: what is in flight goes on at another of them */
 	uint8_t protocol;   /* 4: MQTT 3.1.1, 5: MQTT 5 */
 	uint32_t client_id; /* 0: generated from node and target name, the same at each start */
 	uint32_t user;

@@ -263,10 +263,11 @@ static bool set_format(const struct schema_key *k, struct bytes text, struct cfg
 {
 	struct config_echo e;
 
-	if (text.size != 3 || !memchr("78", text.ptr[0], 2) || !memchr("NEO", text.ptr[1], 3) ||
+	/* Seven data bits are Modbus ASCII's: no RTU frame would ever arrive whole. */
+	if (text.size != 3 || text.ptr[0] != '8' || !memchr("NEO", text.ptr[1], 3) ||
 	    !memchr("12", text.ptr[2], 2))
 		return refuse(why,
-			      "`%s` is %s: write data bits 7 8, parity N E O and stop bits 1 2, such as 8E1",
+			      "`%s` is %s: write 8 data bits, parity N E O and stop bits 1 2, such as 8E1",
 			      k->key, config_echo(&e, text));
 	line->data_bits = (uint8_t)(text.ptr[0] - '0');
 	line->parity = (char)text.ptr[1];

@@ -36,13 +36,13 @@ static void encode(struct definition_lane *lane, const struct channel *ch, struc
 		payload_write_tag(w, ch->payload, &item, &lane->cache);
 		return;
 	}
-	payload_group_begin(w, ch->payload, time, &lane->cache);
+	payload_group_begin(w, time, &lane->cache);
 	for (uint32_t i = 0; i < ch->member_count; i++) {
 		struct payload_item item = item_of(d, d->members[ch->member_first + i]);
 
-		payload_group_add(w, ch->payload, i, &item, &lane->cache);
+		payload_group_add(w, i, &item, &lane->cache);
 	}
-	payload_group_end(w, ch->payload);
+	payload_group_end(w);
 }
 
 /* Was any value of the channel ever looked for? Before that there is nothing to tell. */
@@ -274,7 +274,8 @@ void definition_tick(struct definition_lane *lane, struct wall time, struct mono
 		case BEAT_CYCLE: tick_cycle(lane, b, time, now); break;
 		case BEAT_TAG_HEARTBEAT: tick_tag_heartbeat(lane, b, time, now); break;
 		case BEAT_GROUP_HEARTBEAT:
-			(void)send_channel(lane, d->beat_channels[b->channel_first], time, now);
+			if (has_news(d, &d->channels[d->beat_channels[b->channel_first]]))
+				(void)send_channel(lane, d->beat_channels[b->channel_first], time, now);
 			timer_set(&lane->timers, &b->timer, mono_add(now, b->period_ns));
 			break;
 		}
@@ -288,8 +289,8 @@ void definition_start(struct definition_lane *lane, struct mono now)
 	for (uint32_t i = 0; i < d->beat_count; i++) {
 		struct beat *b = &d->beats[i];
 
-		if (b->sampler_idx != lane->sampler_idx || b->kind != BEAT_CYCLE)
-			continue; /* heartbeats begin with the first message */
+		if (b->sampler_idx != lane->sampler_idx || b->kind == BEAT_TAG_HEARTBEAT)
+			continue; /* a tag's begins with its first message */
 		b->due = mono_add(now, b->period_ns);
 		timer_set(&lane->timers, &b->timer, b->due);
 	}

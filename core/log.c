@@ -21,9 +21,8 @@ struct log_line {
 	char text[LOG_LINE_BYTES - 2];
 };
 
-/* What a call site has used of its second. Direct-mapped by the format's address: two sites that collide share. */
+/* What a call site has used of its second. Direct-mapped by the format's address: two sites that collide share it. */
 struct log_site {
-	const char *format;
 	uint64_t second;
 	uint32_t line_count;
 	uint32_t suppressed_count;
@@ -33,6 +32,7 @@ struct log_ring {
 	CACHELINE_ALIGNED _Atomic uint32_t made;    /* L1: its thread only, release; pairs with L2 */
 	CACHELINE_ALIGNED _Atomic uint32_t drained; /* L3: the drainer only, release; pairs with L4 */
 	_Atomic uint32_t dropped_count;
+	uint32_t told_count; /* of those; the drainer's */
 	_Atomic bool closed;
 	struct log_ring *next;
 	char name[NAME_BYTES];
@@ -117,10 +117,9 @@ static bool site_allows(struct log_ring *r, const char *format, uint64_t second,
 	struct log_site *s = &r->sites[((uintptr_t)format >> 3) % SITE_COUNT];
 
 	*suppressed = 0;
-	if (s->format != format || s->second != second) {
-		if (s->format == format)
-			*suppressed = s->suppressed_count;
-		*s = (struct log_site){.format = format, .second = second};
+	if (s->second != second) {
+		*suppressed = s->suppressed_count;
+		*s = (struct log_site){.second = second};
 	}
 	if (s->line_count == LOG_SITE_BURST) {
 		s->suppressed_count++;
@@ -154,25 +153,23 @@ static size_t line_format(char *text, size_t room, enum log_level level, const c
 	return used;
 }
 
-void log_write(enum log_level level, const char *module, const char *format, ...)
+PRINTF(4, 0)
+static void log_add(enum log_level level, const char *module, bool limited, const char *format, va_list args)
 {
 	struct log_ring *r = own_ring;
 	struct wall now = clock_wall();
 	uint32_t suppressed = 0;
-	va_list args;
 
 	if (!r) {
 		char text[LOG_LINE_BYTES];
 
-		va_start(args, format);
 		size_t n = line_format(text, sizeof(text), level, "", module, 0, now, format, args);
-		va_end(args);
 		write_all(STDERR_FILENO, text, n);
 		return;
 	}
 	uint32_t made = atomic_load_explicit(&r->made, memory_order_relaxed);
 
-	if (!site_allows(r, format, (uint64_t)now.ns / NS_PER_S, &suppressed))
+	if (limited && !site_allows(r, format, (uint64_t)now.ns / NS_PER_S, &suppressed))
 		return;
 	if (made - atomic_load_explicit(&r->drained, memory_order_acquire) >= LOG_LINES_MAX) { /* L4 */
 		atomic_store_explicit(&r->dropped_count,
@@ -182,11 +179,27 @@ void log_write(enum log_level level, const char *module, const char *format, ...
 	}
 	struct log_line *line = &r->lines[made % LOG_LINES_MAX];
 
-	va_start(args, format);
 	line->size_bytes = (uint16_t)line_format(line->text, sizeof(line->text), level, r->name, module,
 						 suppressed, now, format, args);
-	va_end(args);
 	atomic_store_explicit(&r->made, made + 1, memory_order_release); /* L1 */
+}
+
+void log_write(enum log_level level, const char *module, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_add(level, module, true, format, args);
+	va_end(args);
+}
+
+void log_write_state(enum log_level level, const char *module, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_add(level, module, false, format, args);
+	va_end(args);
 }
 
 static uint32_t ring_drain(struct log_ring *r, int fd)
@@ -200,6 +213,17 @@ static uint32_t ring_drain(struct log_ring *r, int fd)
 
 		write_all(fd, line->text, line->size_bytes);
 		atomic_store_explicit(&r->drained, drained + 1, memory_order_release); /* L3 */
+	}
+	uint32_t dropped_count = atomic_load_explicit(&r->dropped_count, memory_order_relaxed);
+
+	if (dropped_count != r->told_count) {
+		char text[LOG_LINE_BYTES];
+		int n = snprintf(text, sizeof(text),
+				 "%s: %u log lines lost: they came faster than they could be written\n",
+				 r->name, dropped_count - r->told_count);
+
+		write_all(fd, text, (size_t)n);
+		r->told_count = dropped_count;
 	}
 	return count;
 }

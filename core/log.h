@@ -40,11 +40,19 @@ NODISCARD int log_level_parse(const char *text, enum log_level *out);
 const char *log_level_text(enum log_level level);
 
 void log_write(enum log_level level, const char *module, const char *format, ...) PRINTF(3, 4);
+/* Without the limit of a call site: for transitions, which their state machine limits. */
+void log_write_state(enum log_level level, const char *module, const char *format, ...) PRINTF(3, 4);
 
 #define LOG_AT(level, module, ...) \
 	do { \
 		if ((int)(level) <= atomic_load_explicit(&log_level_now, memory_order_relaxed)) \
 			log_write(level, module, __VA_ARGS__); \
+	} while (0)
+
+#define LOG_STATE(level, module, ...) \
+	do { \
+		if ((int)(level) <= atomic_load_explicit(&log_level_now, memory_order_relaxed)) \
+			log_write_state(level, module, __VA_ARGS__); \
 	} while (0)
 
 #define LOG_ERROR(module, ...) LOG_AT(LOG_LEVEL_ERROR, module, __VA_ARGS__)

@@ -73,39 +73,26 @@ void payload_write_tag(struct writer *w, enum cfg_payload format, const struct p
 	ASSERT(!w->failed);
 }
 
-void payload_group_begin(struct writer *w, enum cfg_payload format, struct wall now, struct time_cache *cache)
+void payload_group_begin(struct writer *w, struct wall now, struct time_cache *cache)
 {
-	if (format != CFG_PAYLOAD_JSON)
-		return;
 	WRITE_LITERAL(w, "{\"ts\":\"");
 	write_time(w, now, cache);
 	WRITE_LITERAL(w, "\",\"values\":{");
 }
 
-void payload_group_add(struct writer *w, enum cfg_payload format, uint32_t item_idx,
-		       const struct payload_item *item, struct time_cache *cache)
+void payload_group_add(struct writer *w, uint32_t item_idx, const struct payload_item *item,
+		       struct time_cache *cache)
 {
-	switch (format) {
-	case CFG_PAYLOAD_JSON:
-		if (item_idx)
-			WRITE_LITERAL(w, ",");
-		WRITE_LITERAL(w, "\"");
-		write_bytes(w, item->name.ptr, item->name.size);
-		WRITE_LITERAL(w, "\":{");
-		write_json_sample(w, &item->sample, cache);
-		break;
-	case CFG_PAYLOAD_TEXT:
-		write_bytes(w, item->name.ptr, item->name.size);
-		WRITE_LITERAL(w, "=");
-		write_value(w, &item->sample, bytes_of("", 0));
-		WRITE_LITERAL(w, "\n");
-		break;
-	}
+	if (item_idx)
+		WRITE_LITERAL(w, ",");
+	WRITE_LITERAL(w, "\"");
+	write_bytes(w, item->name.ptr, item->name.size);
+	WRITE_LITERAL(w, "\":{");
+	write_json_sample(w, &item->sample, cache);
 }
 
-void payload_group_end(struct writer *w, enum cfg_payload format)
+void payload_group_end(struct writer *w)
 {
-	if (format == CFG_PAYLOAD_JSON)
-		WRITE_LITERAL(w, "}}");
+	WRITE_LITERAL(w, "}}");
 	ASSERT(!w->failed);
 }

@@ -2,8 +2,8 @@
  *
  * Purpose:  JSON: {"tag":"m.p","value":1.5,"quality":"good","ts":"..."} for one tag,
  *           {"ts":"...","values":{"m.p":{"value":1.5,"quality":"good","ts":"..."},...}} for a group.
- *           Text: the value alone for one tag; name=value lines for a group. A value that was never read, or that is
- *           not a number (NaN, infinite), is null in JSON and empty in text.
+ *           Text: the value alone. A value that was never read, or that is not a number (NaN, infinite), is null
+ *           in JSON and empty in text.
  * Threads:  pure but for the time cache, which belongs to the calling thread.
  * Units:    sizes in bytes. Errors: none: payload_tag_bytes_max and payload_group_bytes_max are enough by construction.
  */
@@ -33,10 +33,10 @@ struct payload_item {
 void payload_write_tag(struct writer *w, enum cfg_payload format, const struct payload_item *item,
 		       struct time_cache *cache);
 
-void payload_group_begin(struct writer *w, enum cfg_payload format, struct wall now,
-			 struct time_cache *cache);
-void payload_group_add(struct writer *w, enum cfg_payload format, uint32_t item_idx,
-		       const struct payload_item *item, struct time_cache *cache);
-void payload_group_end(struct writer *w, enum cfg_payload format);
+/* A group is JSON: the configuration admits text for one value only. */
+void payload_group_begin(struct writer *w, struct wall now, struct time_cache *cache);
+void payload_group_add(struct writer *w, uint32_t item_idx, const struct payload_item *item,
+		       struct time_cache *cache);
+void payload_group_end(struct writer *w);
 
 #endif

@@ -104,6 +104,8 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_TARGET, "url", SCHEMA_URLS, .doc = "the same for a single server"},
 	{SCHEMA_TARGET, "failover", SCHEMA_WORD, FIELD(cfg_target, failover), .words = failovers,
 	 .default_text = "ordered", .doc = "ordered: from the first again each time"},
+	{SCHEMA_TARGET, "cluster", SCHEMA_BOOL, FIELD(cfg_target, cluster), .default_text = "false",
+	 .doc = "the URLs are nodes of one server that share its sessions"},
 	{SCHEMA_TARGET, "protocol", SCHEMA_WORD, FIELD(cfg_target, protocol), .words = protocols,
 	 .default_text = "5", .doc = "version of MQTT"},
 	{SCHEMA_TARGET, "enabled", SCHEMA_BOOL, FIELD(cfg_target, enabled), .default_text = "true",
@@ -199,7 +201,7 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_MODBUS_RTU, "baud", SCHEMA_INTEGER, FIELD(cfg_line, baud), RANGE(300, 4000000),
 	 .default_text = "19200", .doc = ""},
 	{SCHEMA_MODBUS_RTU, "format", SCHEMA_FORMAT, .default_text = "8E1",
-	 .doc = "data bits 7 8, parity N E O, stop bits 1 2"},
+	 .doc = "data bits 8, parity N E O, stop bits 1 2"},
 	{SCHEMA_MODBUS_RTU, "mode", SCHEMA_WORD, FIELD(cfg_line, serial_mode), .words = serial_modes,
 	 .default_text = "rs485", .doc = "rs485: with direction control"},
 

@@ -36,13 +36,13 @@ static void enter(struct line *l, enum line_state state, const char *reason)
 	if (state == LINE_UP) {
 		counter_add(&l->metrics.connects, 1);
 		l->modbus->has_told = false;
-		LOG_INFO("line", "name=%s state=up", name_of(l));
+		LOG_STATE(LOG_LEVEL_INFO, "line", "name=%s state=up", name_of(l));
 	} else if (state == LINE_CLOSING && was_up) {
-		LOG_WARN("line", "name=%s state=lost reason=\"%s\"", name_of(l), reason);
+		LOG_STATE(LOG_LEVEL_WARN, "line", "name=%s state=lost reason=\"%s\"", name_of(l), reason);
 		l->modbus->has_told = true;
 	} else if (state == LINE_CLOSING || (state == LINE_WAITING && *reason)) {
-		LOG_AT(l->modbus->has_told ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "line",
-		       "name=%s state=waiting reason=\"%s\"", name_of(l), reason);
+		LOG_STATE(l->modbus->has_told ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "line",
+			  "name=%s state=waiting reason=\"%s\"", name_of(l), reason);
 		l->modbus->has_told = true;
 	}
 }

@@ -29,23 +29,43 @@ const char *target_state_text(enum target_state state)
 
 /* --- states: the only place that logs and tells ---------------------------------------------------------------- */
 
+#define TOLD_MAX 20 /* lines at their own level within the time after which a connection counts as stable */
+
+/* Neither a broker that is away for a night, nor one that accepts and breaks off again and again, may fill the journal. */
+static enum log_level level_of(struct target *t, enum log_level level)
+{
+	struct mono now = target_now(t);
+
+	if (t->told_count == 0 || mono_since(now, t->told_since) >= t->config->reconnect_stable_ns) {
+		t->told_since = now;
+		t->told_count = 0;
+	}
+	if (t->told_count >= TOLD_MAX)
+		return LOG_LEVEL_DEBUG;
+	t->told_count++;
+	return level;
+}
+
 void target_enter(struct target *t, enum target_state state, const char *reason)
 {
 	enum target_state was = target_state(t);
-	const char *url = url_of(t) ? target_text(t, url_of(t)->text) : "";
+	const char *url = target_text(t, url_of(t)->text);
 
-	shared_text_set(&t->reason, reason);
+	if (state !=
+	    TARGET_CONNECTING) /* while it tries again, the last reason is what a person wants to see */
+		shared_text_set(&t->reason, reason);
 	shared_text_set(&t->url, url);
 	atomic_store_explicit(&t->state, (uint32_t)state, memory_order_relaxed);
 	if (state == TARGET_CONNECTED) {
-		LOG_INFO("target", "name=%s state=connected url=%s", target_name(t), url);
-		t->has_told = false;
+		LOG_STATE(level_of(t, LOG_LEVEL_INFO), "target", "name=%s state=connected url=%s",
+			  target_name(t), url);
+		t->has_told_down = false;
 	} else if (state == TARGET_WAITING || state == TARGET_REFUSED) {
-		/* One line an outage: a broker that is away for a night must not fill the journal. */
-		LOG_AT(t->has_told ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "target",
-		       "name=%s state=%s url=%s reason=\"%s\" was=%s", target_name(t),
-		       target_state_text(state), url, reason, target_state_text(was));
-		t->has_told = true;
+		enum log_level level = t->has_told_down ? LOG_LEVEL_DEBUG : level_of(t, LOG_LEVEL_WARN);
+
+		LOG_STATE(level, "target", "name=%s state=%s url=%s reason=\"%s\" was=%s", target_name(t),
+			  target_state_text(state), url, reason, target_state_text(was));
+		t->has_told_down = true;
 	}
 }
 
@@ -113,6 +133,10 @@ static void link_closed(struct target *t)
 		t->left = true;
 		return;
 	}
+	if (t->session.starts_over) { /* at once, and where we are; the session does that twice at most */
+		t->link_deadline = target_now(t);
+		return;
+	}
 	choose_url(t, &wait);
 	backoff_failed(&t->backoff, target_now(t));
 	t->link_deadline = wait ? mono_add(target_now(t), backoff_next(&t->backoff, &t->publisher->prng))
@@ -158,6 +182,11 @@ static void on_open(struct stream *s)
 			return;
 		}
 	}
+	/* Servers of a list share their sessions only where the configuration says so. One that has an old one of ours
+	 * could take a message in flight for one that it has had: better twice than lost. */
+	if (t->url_idx != t->session_url_idx && !t->config->cluster)
+		mqtt_session_forget_server(&t->session);
+	t->session_url_idx = t->url_idx;
 	mqtt_session_connect(&t->session, bytes_of(secret, secret_bytes), target_now(t));
 	explicit_bzero(secret, sizeof(secret));
 	target_step(t);

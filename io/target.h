@@ -64,7 +64,8 @@ struct target {
 	bool has_acked;             /* some of its messages are QoS 1 or 2 */
 	struct mono leave_deadline; /* leaving: DISCONNECT goes out now, whatever is left */
 	uint32_t url_idx;
-	uint32_t tried_count; /* URLs that failed in this pass through the list */
+	uint32_t session_url_idx; /* where the session was last asked for; UINT32_MAX: nowhere yet */
+	uint32_t tried_count;     /* URLs that failed in this pass through the list */
 	struct ring_record *
 		*batch; /* in the present send; QoS 1 and 2 may be acknowledged before it completes */
 	uint32_t batch_count;
@@ -88,7 +89,9 @@ struct target {
 	struct shared_text reason; /* "" where all is well */
 	struct shared_text url;    /* the one in use, or tried last */
 	char client_id[257];       /* the schema admits 256 bytes */
-	bool has_told;             /* a failure has been logged; the next ones only count */
+	bool has_told_down;        /* since it was connected last */
+	struct mono told_since;
+	uint32_t told_count;
 };
 
 NODISCARD int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_t slot);

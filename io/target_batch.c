@@ -209,7 +209,8 @@ void target_batch_recover(struct target *t)
 		rec->flags = 0;
 		t->batch[kept++] = rec;
 	}
-	ASSERT(kept + t->waiting_count <= t->batch_max); /* each of them had its place before */
+	ASSERT(kept + t->waiting_count <=
+	       target_waiting_max(t->config)); /* all that we hold: see fill_from_ring */
 	memmove(t->waiting + kept, t->waiting, t->waiting_count * sizeof(t->waiting[0]));
 	memcpy(t->waiting, t->batch, kept * sizeof(t->waiting[0]));
 	t->waiting_count += kept;

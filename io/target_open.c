@@ -80,7 +80,8 @@ uint64_t target_memory_bytes(const struct cfg *c, uint32_t cfg_idx, const struct
 	const struct cfg_target *tc = &c->targets[cfg_idx];
 
 	return sizeof(struct target) + tc->max_packet_bytes + 2ull * 4096 +
-	       target_batch_max(tc) * (2ull * sizeof(void *) + sizeof(uint32_t) + sizeof(struct iovec)) +
+	       target_batch_max(tc) * (sizeof(void *) + sizeof(uint32_t) + sizeof(struct iovec)) +
+	       target_waiting_max(tc) * sizeof(void *) +
 	       (tc->max_inflight + 1ull) * sizeof(struct mqtt_inflight_entry) +
 	       d->ports[cfg_idx].channel_count * sizeof(uint16_t);
 }
@@ -100,6 +101,7 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 		.link_deadline = MONO_NEVER,
 		.flush_deadline = MONO_NEVER,
 		.leave_deadline = MONO_NEVER,
+		.session_url_idx = UINT32_MAX,
 	};
 	ASSERT(t->ring);
 	t->backoff = (struct backoff){.base_ns = t->config->reconnect_base_ns,
@@ -111,7 +113,7 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 	session_config_make(t, &config);
 	t->outbox_bytes = max_u64(4096, mqtt_session_outbox_bytes(&config));
 	t->batch = calloc(t->batch_max, sizeof(t->batch[0]));
-	t->waiting = calloc(t->batch_max, sizeof(t->waiting[0]));
+	t->waiting = calloc(target_waiting_max(t->config), sizeof(t->waiting[0]));
 	t->packet_bytes = calloc(t->batch_max, sizeof(t->packet_bytes[0]));
 	t->iov = calloc((size_t)t->batch_max + 2, sizeof(t->iov[0]));
 	t->outboxes[0] = malloc(t->outbox_bytes);

@@ -27,6 +27,13 @@ static inline struct mono target_now(const struct target *t)
 	return turn_now(&t->publisher->turn);
 }
 
+/* Room for what lost connections leave over: all that we ever hold. More than one batch: a server that takes no QoS 1 makes
+ * QoS 0 of what was in flight, and each connection that is lost then may add a batch. */
+static inline uint32_t target_waiting_max(const struct cfg_target *c)
+{
+	return c->max_inflight + target_batch_max(c);
+}
+
 /* Sets the state that others see; the only place that logs it. */
 void target_enter(struct target *t, enum target_state state, const char *reason);
 

@@ -120,7 +120,8 @@ static void unit_silent(struct modbus_master *m, const struct modbus_transaction
 	/* Requests that were on the way together fell into one silence: that counts once. */
 	if (t->sent.ns < d->last_timeout.ns)
 		return;
-	d->last_timeout = now;
+	/* On RTU nothing but time tells a late answer from the next one: the unit is left alone for as long again. */
+	d->last_timeout = m->config.framing == MODBUS_FRAMING_RTU ? mono_add(now, d->config.timeout_ns) : now;
 	d->timeouts_in_row++;
 	if (d->state == MODBUS_DEVICE_OK && d->timeouts_in_row >= m->config.suspend_after)
 		suspend(m, d, now);

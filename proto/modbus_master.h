@@ -39,7 +39,7 @@
  * The line. TCP: a broken header, or reset_after time-outs in a row without one byte from the peer, is a RESET. RTU: what
  * is no response is discarded until t3.5 of silence (resync); t3.5 lies between frames; noise that does not end within
  * 1 s is a RESET. An answer that comes after its time-out is discarded (late). On RTU an answer carries no transaction
- * id: a late one of the same unit, function and length is told from the right one by nothing but the time-out.
+ * id, so after a time-out the unit is asked nothing for as long again; a late answer in that time is known for what it is.
  *
  * Quality. Every block fails once (NOT_CONNECTED) when the line is lost, and at the start; once (SUSPENDED) when its unit
  * is suspended; and whenever a request of its own fails. Tags stay bad until their next VALUES. Polls that are skipped
@@ -114,7 +114,7 @@ struct modbus_device {
 	struct modbus_device_config config;
 	enum modbus_device_state state;
 	uint32_t timeouts_in_row;
-	struct mono last_timeout; /* its polls queue behind what was due then */
+	struct mono last_timeout; /* its polls queue behind what was due then; RTU: a time-out later */
 	struct mono probe_at;     /* SUSPENDED: not before */
 	uint64_t backoff_ns;
 	uint64_t requests, responses, timeouts, exceptions, suspensions; /* counters */
@@ -146,7 +146,7 @@ struct modbus_master {
 	struct mono probe_free_at; /* no probe before */
 	struct mono quiet_until;   /* RTU: nothing is sent before */
 	struct mono noise_since;   /* RTU: when the garbage began; 0: none */
-	struct mono last_timeout;  /* TCP: requests from before fell into the same silence */
+	struct mono last_timeout;  /* its polls queue behind what was due then; RTU: a time-out later */
 	uint32_t mute_timeouts;    /* TCP: in a row without a byte */
 	const char *reset_reason;  /* a RESET is still to be told */
 	uint16_t next_transaction_id;

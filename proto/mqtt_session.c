@@ -138,6 +138,7 @@ void mqtt_session_connect(struct mqtt_session *s, struct bytes password, struct 
 				s->config.max_packet_bytes);
 	}
 	s->state = MQTT_SESSION_CONNECTING;
+	s->starts_over = false;
 	s->reason[0] = 0;
 	s->connack_code = 0;
 	s->keep_alive_ns = c.keep_alive_s * NS_PER_S;
@@ -152,6 +153,13 @@ void mqtt_session_connect(struct mqtt_session *s, struct bytes password, struct 
 void mqtt_session_sent(struct mqtt_session *s, struct mono now)
 {
 	s->last_sent = now;
+}
+
+void mqtt_session_forget_server(struct mqtt_session *s)
+{
+	ASSERT(s->state == MQTT_SESSION_IDLE);
+	s->has_state = s->cleaning = false;
+	s->assigned_id[0] = 0;
 }
 
 void mqtt_session_lost(struct mqtt_session *s)
@@ -327,6 +335,7 @@ static void forget_released(struct mqtt_session *s)
 static bool start_over(struct mqtt_session *s, const char *why, struct mqtt_event *event)
 {
 	say_reason(s, "%s", why);
+	s->starts_over = true;
 	s->state = MQTT_SESSION_ONLINE; /* accepted: a good-bye is in order */
 	mqtt_session_disconnect(s, MQTT_SUCCESS);
 	return closing(s, event);
@@ -359,8 +368,10 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 			   told ? (const char *)c->props.reason_string.ptr : "");
 		return closing(s, event);
 	}
-	if (c->session_present && (s->config.connect.clean_start || s->cleaning)) /* [MQTT-3.2.2-2] */
+	if (c->session_present && (s->config.connect.clean_start || s->cleaning)) { /* [MQTT-3.2.2-2] */
+		s->cleaning = false;
 		return peer_failed(s, MQTT_PROTOCOL_ERROR, "session present after a clean start", event);
+	}
 	if (c->session_present && !s->has_state) { /* [MQTT-3.2.2-4]; the next CONNECT discards it */
 		s->cleaning = true;
 		return start_over(s, "the server keeps a session from before our start: discarding it",
@@ -368,6 +379,7 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 	}
 	if (s->cleaning && !is_v5(s) && !s->config.connect.clean_start) { /* it is gone; now one that stays */
 		s->cleaning = false;
+		s->has_state = true; /* and not once more, whatever it says next */
 		return start_over(s, "the server's old session is discarded: connecting for a new one",
 				  event);
 	}
@@ -458,8 +470,11 @@ bool mqtt_session_receive(struct mqtt_session *s, struct bytes *input, struct mo
 	struct mqtt_packet packet;
 	struct mqtt_error error;
 
-	if (input->size)
+	if (input->size) {
 		s->last_received = now;
+		if (s->ping_deadline.ns != MONO_NEVER.ns) /* the answer may wait behind other signs of life */
+			s->ping_deadline = mono_add(now, s->keep_alive_ns / 2);
+	}
 	while (input->size && outbox_has_room(s) &&
 	       (s->state == MQTT_SESSION_CONNECTING || s->state == MQTT_SESSION_ONLINE)) {
 		int n = mqtt_decode(*input, s->config.version, MQTT_SERVER, s->config.max_packet_bytes,

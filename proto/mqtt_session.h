@@ -84,7 +84,8 @@ struct mqtt_session {
 	uint16_t inbound_ids[MQTT_SESSION_INBOUND_MAX]; /* QoS 2 received, PUBREL not yet */
 	uint32_t inbound_count;
 	bool has_state; /* we have had a session with this server since we began, so what it keeps is known to us */
-	bool cleaning; /* the CONNECT on the way asks for a clean start, whatever the configuration says */
+	bool starts_over; /* closed by ourselves, to be opened again at once, at the same server */
+	bool cleaning;    /* the CONNECT on the way asks for a clean start, whatever the configuration says */
 	uint64_t keep_alive_ns;
 	struct mono last_sent, last_received;
 	struct mono ping_deadline; /* MONO_NEVER: no PINGREQ is waiting */
@@ -168,6 +169,10 @@ void mqtt_session_sent(struct mqtt_session *s, struct mono now);
 
 /* Writes DISCONNECT; the owner sends the outbox and closes. */
 void mqtt_session_disconnect(struct mqtt_session *s, enum mqtt_reason code);
+
+/* The next connection leads to another server: what the last one kept of us is not there. What is in flight is sent as
+ * new. */
+void mqtt_session_forget_server(struct mqtt_session *s);
 
 /* The stream is gone. */
 void mqtt_session_lost(struct mqtt_session *s);

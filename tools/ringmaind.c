@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -212,7 +213,8 @@ static void make_folder_of(const char *path)
 	(void)mkdir(dirname(copy), 0755); /* it is there already, or the socket says why not */
 }
 
-static void run(struct node *n, struct control *control, struct loop *loop)
+/* 0 after a signal or a stop request; otherwise something gave way. */
+static int run(struct node *n, struct control *control, struct loop *loop)
 {
 	while (!atomic_load_explicit(&signal_seen, memory_order_relaxed) && !node_failed(n)) {
 		struct mono now = clock_mono();
@@ -220,8 +222,27 @@ static void run(struct node *n, struct control *control, struct loop *loop)
 		control_tick(control, now);
 		log_drain(STDERR_FILENO);
 		if (loop_run(loop, mono_min(control_deadline(control), mono_add(now, CONTROL_TURN_NS))) < 0)
-			break;
+			return EXIT_OTHER;
 	}
+	return node_failed(n) ? EXIT_OTHER : 0;
+}
+
+/* A predecessor that was killed may take a moment to let go of its memory, and so of its socket. */
+#define CONTROL_ATTEMPTS 20
+
+static int control_open_soon(struct control **control, struct loop *loop, const char *path,
+			     struct rpc_context *rpc)
+{
+	const struct timespec pause = {.tv_nsec = 100 * NS_PER_MS};
+	int rc;
+
+	for (int i = 0; i < CONTROL_ATTEMPTS; i++) {
+		rc = control_open(control, loop, path, 0660, rpc_methods(), rpc_method_count(), rpc);
+		if (rc != -EADDRINUSE)
+			return rc;
+		nanosleep(&pause, NULL);
+	}
+	return rc;
 }
 
 static int serve(const struct options *o, const struct cfg *c)
@@ -257,7 +278,7 @@ static int serve(const struct options *o, const struct cfg *c)
 	descriptors_raise();
 	make_folder_of(o->control);
 	rpc.node = &node;
-	rc = control_open(&control, loop, o->control, 0660, rpc_methods(), rpc_method_count(), &rpc);
+	rc = control_open_soon(&control, loop, o->control, &rpc);
 	if (rc < 0) {
 		LOG_ERROR("daemon", "state=failed control=%s reason=\"%s%s\"", o->control, strerror(-rc),
 			  rc == -EADDRINUSE ? ": another ringmaind is running with this socket" : "");
@@ -271,9 +292,8 @@ static int serve(const struct options *o, const struct cfg *c)
 	memory_lock(&budget);
 	LOG_INFO("daemon", "ready version=%s node=%s targets=%u lines=%u tags=%u", RINGMAIN_VERSION,
 		 cfg_text(c, c->node), c->target_count, c->line_count, c->tag_count);
-	run(&node, control, loop);
+	code = run(&node, control, loop);
 	LOG_INFO("daemon", "state=stopping");
-	code = node_failed(&node) ? EXIT_OTHER : 0;
 	control_flush(control,
 		      mono_add(clock_mono(), 100 * NS_PER_MS)); /* whoever asked for the stop hears of it */
 	node_stop(&node);

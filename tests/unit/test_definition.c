@@ -195,6 +195,19 @@ TEST(a_group_is_one_message_however_many_of_its_tags_changed)
 	bench_close(&b);
 }
 
+TEST(a_group_heartbeat_needs_no_message_before_it_but_something_to_tell)
+{
+	struct bench b;
+
+	bench_open(&b, "  - {name: d, target: t, tags: ['load.*'], topic: 'g', heartbeat: 10s}\n");
+	pass(&b, 10 * NS_PER_S);
+	EXPECT_EQ(take_all(&b), 0);
+	tag_write(&b.tags, 3, value_of_float64(1), (struct wall){0}); /* as another sampler would */
+	pass(&b, 10 * NS_PER_S);
+	EXPECT_EQ(take_all(&b), 1);
+	bench_close(&b);
+}
+
 TEST(a_group_heartbeat_counts_from_the_last_message)
 {
 	struct bench b;

@@ -44,6 +44,17 @@ TEST(a_site_that_never_stops_is_bounded_and_the_rest_counted)
 	EXPECT_LE(count, 3 * LOG_SITE_BURST); /* the test may run across a second's end */
 }
 
+TEST(transitions_are_not_limited_and_a_full_ring_tells_what_it_lost)
+{
+	EXPECT_EQ(log_thread_open("worker"), 0);
+	for (int i = 0; i < LOG_LINES_MAX + 7; i++)
+		LOG_STATE(LOG_LEVEL_INFO, "link", "state=up");
+	EXPECT_EQ(drain(), LOG_LINES_MAX);
+	EXPECT(strstr(text, "worker: 7 log lines lost"));
+	EXPECT_EQ(drain(), 0);
+	EXPECT(!strstr(text, "lost"));
+}
+
 TEST(bytes_of_a_peer_cannot_forge_a_line)
 {
 	EXPECT_EQ(log_thread_open("worker"), 0);

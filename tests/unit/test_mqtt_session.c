@@ -336,6 +336,38 @@ TEST(under_load_a_server_that_says_nothing_is_asked_too)
 	EXPECT_EQ(take_sent(&b), MQTT_PINGREQ);
 }
 
+TEST(signs_of_life_put_the_end_off)
+{
+	struct bench b;
+
+	bench_init(&b, MQTT_5, true);
+	go_online(&b, false, 10);
+	EXPECT_EQ(publish(&b, 1, &tokens[0], 0), 1);
+	uint16_t id = b.sent.publish.packet_id;
+
+	b.now = mono_add(b.now, 60 * NS_PER_S);
+	EXPECT(!mqtt_session_tick(&b.s, b.now, &b.event));
+	b.now = mono_add(b.now, 29 * NS_PER_S);
+	EXPECT(server_acks(&b, MQTT_PUBACK, id, 0)); /* the PINGRESP is behind it, on a slow line */
+	b.now = mono_add(b.now, 29 * NS_PER_S);
+	EXPECT(!mqtt_session_tick(&b.s, b.now, &b.event));
+	b.now = mono_add(b.now, NS_PER_S);
+	EXPECT(mqtt_session_tick(&b.s, b.now, &b.event));
+}
+
+TEST(another_server_of_the_list_is_not_trusted_with_our_session)
+{
+	struct bench b;
+
+	bench_init(&b, MQTT_5, false);
+	go_online(&b, false, 10);
+	mqtt_session_lost(&b.s);
+	mqtt_session_forget_server(&b.s);
+	mqtt_session_connect(&b.s, bytes_of(NULL, 0), b.now);
+	EXPECT_EQ(take_sent(&b), MQTT_CONNECT);
+	EXPECT(b.sent.connect.clean_start);
+}
+
 TEST(the_servers_keep_alive_replaces_ours)
 {
 	struct bench b;

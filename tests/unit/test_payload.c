@@ -47,7 +47,7 @@ static const char *plain(struct value value)
 	return tag_text(CFG_PAYLOAD_TEXT, &it);
 }
 
-static const char *group_text(enum cfg_payload format, const struct payload_item *items, uint32_t count)
+static const char *group_text(const struct payload_item *items, uint32_t count)
 {
 	struct time_cache cache = {0};
 	size_t room_bytes = PAYLOAD_GROUP_BYTES;
@@ -57,10 +57,10 @@ static const char *group_text(enum cfg_payload format, const struct payload_item
 	EXPECT_LE(room_bytes, sizeof(out) - 1);
 	struct writer w = writer_of(out, room_bytes);
 
-	payload_group_begin(&w, format, moment, &cache);
+	payload_group_begin(&w, moment, &cache);
 	for (uint32_t i = 0; i < count; i++)
-		payload_group_add(&w, format, i, &items[i], &cache);
-	payload_group_end(&w, format);
+		payload_group_add(&w, i, &items[i], &cache);
+	payload_group_end(&w);
 	EXPECT(!w.failed);
 	*w.at = 0;
 	return out;
@@ -125,28 +125,18 @@ TEST(a_group_as_json_names_each_tag_once)
 					     item("m1.b", value_of_bool(true))};
 
 	EXPECT_TEXT(
-		group_text(CFG_PAYLOAD_JSON, items, 2),
+		group_text(items, 2),
 		"{\"ts\":\"2026-01-02T03:04:05.678901Z\",\"values\":{"
 		"\"m1.a\":{\"value\":1,\"quality\":\"good\",\"ts\":\"2026-01-02T03:04:05.678901Z\"},"
 		"\"m1.b\":{\"value\":true,\"quality\":\"good\",\"ts\":\"2026-01-02T03:04:05.678901Z\"}}}");
 }
 
-TEST(a_group_as_text_is_a_line_a_tag)
-{
-	const struct payload_item items[] = {item("m1.a", value_of_int(1)),
-					     item("m1.b", value_of_float64(NAN))};
-
-	EXPECT_TEXT(group_text(CFG_PAYLOAD_TEXT, items, 2), "m1.a=1\nm1.b=\n");
-}
-
 TEST(an_empty_group_is_still_json)
 {
-	EXPECT_TEXT(group_text(CFG_PAYLOAD_JSON, NULL, 0),
-		    "{\"ts\":\"2026-01-02T03:04:05.678901Z\",\"values\":{}}");
-	EXPECT_TEXT(group_text(CFG_PAYLOAD_TEXT, NULL, 0), "");
+	EXPECT_TEXT(group_text(NULL, 0), "{\"ts\":\"2026-01-02T03:04:05.678901Z\",\"values\":{}}");
 }
 
-/* The promised room is enough for the longest of everything, in all four places. */
+/* The promised room is enough for the longest of everything, in every place. */
 TEST(the_longest_values_fit_into_the_promised_room)
 {
 	static const double longest[] = {-DBL_MAX, -DBL_TRUE_MIN, -2.2250738585072011e-308,
@@ -163,8 +153,7 @@ TEST(the_longest_values_fit_into_the_promised_room)
 		(void)tag_text(CFG_PAYLOAD_TEXT, &it);
 		items[i % 4] = item("m1.p", value_of_float64(longest[i]));
 	}
-	(void)group_text(CFG_PAYLOAD_JSON, items, 4);
-	(void)group_text(CFG_PAYLOAD_TEXT, items, 4);
+	(void)group_text(items, 4);
 }
 
 /* A parser that is not ours reads back the very value, for any bits a device may send. */
