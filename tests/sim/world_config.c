@@ -112,9 +112,9 @@ static void target_put(struct world *w, uint32_t i)
 	b->ack_max_ns = sim_between(NS_PER_MS, NS_PER_S);
 	b->inbound_period_ms = sim_chance(300) ? number(1, 500) : 0;
 	b->floods = b->inbound_period_ms && b->expected_level == 4 && sim_chance(500);
-	put(w, "  - name: target%u\n    urls: [mqtt://%s:1883%s%s%s]\n    failover: %s\n    cluster: true\n", i, names[0],
-	    url_count > 1 ? ", mqtt://" : "", url_count > 1 ? names[1] : "", url_count > 1 ? ":1883" : "",
-	    sim_chance(500) ? "ordered" : "round-robin");
+	put(w, "  - name: target%u\n    urls: [mqtt://%s:1883%s%s%s]\n    failover: %s\n    cluster: true\n",
+	    i, names[0], url_count > 1 ? ", mqtt://" : "", url_count > 1 ? names[1] : "",
+	    url_count > 1 ? ":1883" : "", sim_chance(500) ? "ordered" : "round-robin");
 	put(w, "    protocol: %s\n    clean_start: %s\n    keep_alive: %us\n",
 	    b->expected_level == 5 ? "5" : "3.1.1", b->clean_start ? "true" : "false",
 	    b->expected_keep_alive_s);
