@@ -210,7 +210,9 @@ static void make_folder_of(const char *path)
 	char copy[512];
 
 	snprintf(copy, sizeof(copy), "%s", path);
-	(void)mkdir(dirname(copy), 0755); /* it is there already, or the socket says why not */
+	/* The socket would only say that there is no such folder. */
+	if (mkdir(dirname(copy), 0755) < 0 && errno != EEXIST)
+		LOG_WARN("daemon", "control=%s reason=\"cannot make its folder: %s\"", path, strerror(errno));
 }
 
 /* 0 after a signal or a stop request; otherwise something gave way. */
