@@ -16,6 +16,7 @@
 #include "core/address.h"
 #include "core/base.h"
 #include "core/bytes.h"
+#include "core/network.h"
 #include "core/value.h"
 
 /* "No such object" where an index is optional. */
@@ -32,6 +33,7 @@
 #define CFG_REFS_MAX              4194304u
 #define CFG_LINES_PER_SAMPLER     4000u /* what one io_uring of a thread has operations for */
 #define CFG_TARGETS_PER_PUBLISHER 4000u
+#define CFG_OWN_NETWORKS_MAX      64u
 #define CFG_URLS_PER_TARGET       16u
 #define CFG_TOPIC_BYTES_MAX       1024u /* of a template */
 #define CFG_FILE_BYTES_MAX        (64u << 20)
@@ -92,6 +94,7 @@ struct cfg_target {
 	uint32_t user;
 	bool has_user;
 	uint32_t password; /* a reference: file:, env:, cred:; never the secret itself */
+	bool allow_cloud;
 	bool clean_start;
 	uint64_t session_expiry_ns;
 	uint64_t keep_alive_ns;      /* 0: off; at most 65535 s */
@@ -193,6 +196,8 @@ struct cfg_definition {
 struct cfg {
 	uint32_t node; /* default: the host's name */
 	uint32_t file; /* as it was named */
+	struct network own_networks[CFG_OWN_NETWORKS_MAX];
+	uint32_t own_network_count;
 	struct cfg_sampler *samplers;
 	struct cfg_publisher *publishers;
 	struct cfg_target *targets;

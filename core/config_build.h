@@ -102,6 +102,7 @@ void config_check_clients(struct config_build *b);
 void config_check_threads(struct config_build *b);
 
 /* The urls of a target, the tags of all definitions. */
+void config_read_networks(struct config_build *b);
 void config_read_urls(struct config_build *b, struct cfg_target *t, uint32_t node);
 void config_resolve_tags(struct config_build *b, struct cfg_definition *d, uint32_t node, uint32_t *stamps,
 			 uint32_t stamp, uint64_t *steps_left);

@@ -186,6 +186,7 @@ static void read_targets(struct config_build *b)
 		}
 		add_name(b, SCHEMA_TARGET, 0, node, t->name, i);
 	}
+	config_read_networks(b);
 	config_check_clients(b);
 	config_check_threads(b);
 }

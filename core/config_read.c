@@ -101,7 +101,7 @@ static void read_value(struct config_build *b, struct entry *e, const struct sch
 		config_complain(b, node, "`%s` has no value; write one or leave the key out", k->key);
 		return;
 	}
-	if (k->type == SCHEMA_URLS || k->type == SCHEMA_TAGS)
+	if (k->type == SCHEMA_URLS || k->type == SCHEMA_NETWORKS || k->type == SCHEMA_TAGS)
 		return;
 	if (k->type != SCHEMA_GROUP) {
 		read_scalar(b, e, k, node);
@@ -241,4 +241,38 @@ void config_read_urls(struct config_build *b, struct cfg_target *t, uint32_t nod
 	}
 	for (uint32_t i = 0; i < n->count; i++)
 		read_url(b, t, tree_child(&b->tree, given, i));
+}
+
+static void read_network(struct config_build *b, uint32_t node)
+{
+	struct cfg *c = b->cfg;
+	const char *why = "a network is a single text, such as 10.20.0.0/16";
+
+	if (b->tree.nodes[node].kind != TREE_SCALAR ||
+	    network_parse(tree_text(&b->tree, node), &c->own_networks[c->own_network_count], &why) < 0) {
+		config_complain(b, node, "this network is not understood: %s", why);
+		return;
+	}
+	c->own_network_count++;
+}
+
+void config_read_networks(struct config_build *b)
+{
+	uint32_t list = tree_find(&b->tree, b->tree.root, "own_networks");
+	const struct tree_node *n;
+
+	if (list == TREE_NONE || b->tree.nodes[list].bad)
+		return;
+	n = &b->tree.nodes[list];
+	if (n->kind != TREE_LIST) {
+		read_network(b, list);
+		return;
+	}
+	if (n->count > CFG_OWN_NETWORKS_MAX) {
+		config_complain(b, list, "`own_networks` has %u entries; at most %u are allowed", n->count,
+				CFG_OWN_NETWORKS_MAX);
+		return;
+	}
+	for (uint32_t i = 0; i < n->count; i++)
+		read_network(b, tree_child(&b->tree, list, i));
 }

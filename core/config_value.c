@@ -296,6 +296,7 @@ bool config_field_set(struct config_build *b, const struct schema_key *k, struct
 	case SCHEMA_HOST_PORT: return set_host_port(b, k, text, object, why);
 	case SCHEMA_FORMAT: return set_format(k, text, object, why);
 	case SCHEMA_URLS:
+	case SCHEMA_NETWORKS:
 	case SCHEMA_TAGS:
 	case SCHEMA_GROUP:
 	case SCHEMA_LIST:

@@ -116,6 +116,10 @@ NODISCARD uint64_t ring_backlog(const struct ring *r);
 
 NODISCARD struct ring_counts ring_counts(const struct ring *r);
 
+/* The same as the outside sees it: what is in the pool beyond the newest message_count will never be sent and counts as
+ * overwritten already, so made = taken + overwritten + expired + dropped + ring_backlog. */
+NODISCARD struct ring_counts ring_counts_outside(const struct ring *r);
+
 /* Verifies every invariant of a quiet ring. 0, or -EINVAL with *why (a static text). */
 NODISCARD int ring_check(const struct ring *r, const char **why);
 

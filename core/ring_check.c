@@ -45,6 +45,16 @@ struct ring_counts ring_counts(const struct ring *r)
 	return c;
 }
 
+struct ring_counts ring_counts_outside(const struct ring *r)
+{
+	struct ring_counts c = ring_counts(r);
+	uint64_t resident_count = ring_resident_count(r);
+
+	if (resident_count > r->limits.message_count)
+		c.overwritten += resident_count - r->limits.message_count;
+	return c;
+}
+
 /* What a walk over all segments finds. */
 struct census {
 	uint64_t resident_count;

@@ -75,7 +75,9 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_ROOT, "truststores", SCHEMA_LATER, .doc = ""},
 	{SCHEMA_ROOT, "keystores", SCHEMA_LATER, .doc = ""},
 	{SCHEMA_ROOT, "parameters", SCHEMA_LATER, .doc = ""},
-	{SCHEMA_ROOT, "own_networks", SCHEMA_LATER, .doc = ""},
+	{SCHEMA_ROOT, "own_networks", SCHEMA_NETWORKS,
+	 .doc = "reachable with allow_cloud: false beside loopback, private and link-local; such as "
+		"203.0.113.0/24"},
 
 	{SCHEMA_SAMPLER, "name", SCHEMA_NAME, SCHEMA_REQUIRED, FIELD(cfg_sampler, name), .doc = "unique"},
 	{SCHEMA_SAMPLER, "cpu", SCHEMA_INTEGER, FIELD(cfg_sampler, cpu), RANGE(-1, 1023),
@@ -117,6 +119,8 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_TARGET, "user", SCHEMA_TEXT, FIELD(cfg_target, user), RANGE(0, 1024), .doc = "user name"},
 	{SCHEMA_TARGET, "password", SCHEMA_SECRET, FIELD(cfg_target, password), RANGE(0, 1024),
 	 .doc = "file:PATH, env:NAME or cred:NAME, never the password itself"},
+	{SCHEMA_TARGET, "allow_cloud", SCHEMA_BOOL, FIELD(cfg_target, allow_cloud), .default_text = "true",
+	 .doc = "false: only loopback, private, link-local and own_networks, whatever a name resolves to"},
 	{SCHEMA_TARGET, "clean_start", SCHEMA_BOOL, FIELD(cfg_target, clean_start), .default_text = "true",
 	 .doc = "false: the server keeps the session"},
 	{SCHEMA_TARGET, "session_expiry", SCHEMA_DURATION, FIELD(cfg_target, session_expiry_ns),
@@ -139,7 +143,6 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_TARGET, "buffer", SCHEMA_GROUP, .refers = SCHEMA_BUFFER, .doc = "the ring"},
 	{SCHEMA_TARGET, "will", SCHEMA_GROUP, .refers = SCHEMA_WILL, .doc = "last will"},
 	{SCHEMA_TARGET, "tls", SCHEMA_LATER, .doc = ""},
-	{SCHEMA_TARGET, "allow_cloud", SCHEMA_LATER, .doc = ""},
 	{SCHEMA_TARGET, "trust_all_certificates", SCHEMA_LATER, .doc = ""},
 	{SCHEMA_TARGET, "message_buffer_window", SCHEMA_LATER, .doc = ""},
 	{SCHEMA_TARGET, "max_buffered_messages", SCHEMA_LATER, .doc = ""},

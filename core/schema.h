@@ -52,6 +52,7 @@ enum schema_type {
 	SCHEMA_HOST_PORT, /* the host and port of a line */
 	SCHEMA_FORMAT,    /* the data bits, parity and stop bits of a line */
 	SCHEMA_URLS,      /* one URL or a list */
+	SCHEMA_NETWORKS,  /* one network or a list */
 	SCHEMA_TAGS,      /* one name or pattern, or a list */
 	SCHEMA_GROUP,     /* a map, section `refers`, of the same object */
 	SCHEMA_LIST,      /* a list of maps, section `refers` */

@@ -24,6 +24,7 @@ static const char *type_text(const struct schema_key *k, char *buffer, size_t bu
 	case SCHEMA_HOST_PORT: return "host:port";
 	case SCHEMA_FORMAT: return "format";
 	case SCHEMA_URLS: return "URLs";
+	case SCHEMA_NETWORKS: return "networks";
 	case SCHEMA_TAGS: return "tags";
 	case SCHEMA_GROUP: return "map";
 	case SCHEMA_LIST: return "list";
@@ -81,6 +82,7 @@ static const char *range_text(const struct schema_key *k, char *buffer, size_t b
 	case SCHEMA_HOST_PORT:
 	case SCHEMA_FORMAT:
 	case SCHEMA_URLS:
+	case SCHEMA_NETWORKS:
 	case SCHEMA_TAGS:
 	case SCHEMA_GROUP:
 	case SCHEMA_LIST:

@@ -210,15 +210,16 @@ static void connect_next(struct stream *s)
 {
 	for (; s->address_idx < s->address_count; s->address_idx++) {
 		const struct net_address *peer = &s->lookup.addresses[s->address_idx];
-		int rc = s->user->on_address ? s->user->on_address(s, peer) : 0;
+		int rc;
 
+		peer_text_set(s, peer);
+		rc = s->user->on_address ? s->user->on_address(s, peer) : 0;
 		if (s->state != STREAM_CONNECTING)
 			return; /* closed by its user just now */
 		if (rc == 0)
 			rc = loop_tcp_open(s->loop, peer, s->user_timeout_ms);
 		if (rc >= 0) {
 			s->handle = rc;
-			peer_text_set(s, peer);
 			loop_connect(s->loop, s->handle, peer, &s->connect);
 			return;
 		}

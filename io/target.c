@@ -276,14 +276,17 @@ static void on_lost(struct stream *s, int error)
 		link_down_by_session(t);
 		return;
 	}
-	if (error == 0)
+	if (error == -EPERM && !t->open && !t->config->allow_cloud)
+		snprintf(text, sizeof(text), "allow_cloud is false and %s is none of ours: see own_networks",
+			 stream_peer_text(s));
+	else if (error == 0)
 		snprintf(text, sizeof(text), "%s",
 			 target_state(t) == TARGET_CONNECTED ? "the server closed the connection"
 			 : t->open ? "the server closed the connection without accepting it (CONNACK)"
 				   : "connection closed");
 	else
 		snprintf(text, sizeof(text), "%s", stream_error_text(error, why, sizeof(why)));
-	link_down(t, TARGET_WAITING, text);
+	link_down(t, error == -EPERM && !t->open ? TARGET_REFUSED : TARGET_WAITING, text);
 }
 
 static void on_closed(struct stream *s)
@@ -296,7 +299,29 @@ static void on_closed(struct stream *s)
 	target_step(t);
 }
 
+/* Every address that is tried, not the name: what a name leads to may change. */
+static int on_address(struct stream *s, const struct net_address *address)
+{
+	const struct target *t = target_of(s);
+	const struct cfg *c = t->publisher->config.cfg;
+	uint8_t bytes[16] = {[10] = 0xff, [11] = 0xff};
+
+	if (t->config->allow_cloud)
+		return 0;
+	if (address->any.sa_family == AF_INET)
+		memcpy(bytes + 12, &address->v4.sin_addr, 4);
+	else
+		memcpy(bytes, &address->v6.sin6_addr, 16);
+	if (network_is_local(bytes))
+		return 0;
+	for (uint32_t i = 0; i < c->own_network_count; i++)
+		if (network_contains(&c->own_networks[i], bytes))
+			return 0;
+	return -EPERM;
+}
+
 const struct stream_user target_stream_user = {
+	.on_address = on_address,
 	.on_open = on_open,
 	.on_received = on_received,
 	.on_sent = on_sent,

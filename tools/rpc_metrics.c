@@ -41,7 +41,7 @@ static void row_name(const struct metric_row *row, char out[ROW_NAME_BYTES])
 
 static void ring_snapshot(const struct ring *r, struct ring_metrics *out)
 {
-	struct ring_counts counts = ring_counts(r);
+	struct ring_counts counts = ring_counts_outside(r);
 
 	*out = (struct ring_metrics){0};
 	counter_set(&out->made, counts.made);

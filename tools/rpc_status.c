@@ -22,7 +22,7 @@ static json_t *target_of(const struct node *n, uint32_t target_idx)
 	const struct target *t = node_target(n, target_idx);
 	const struct cfg_target *c = &n->cfg->targets[target_idx];
 	const struct target_metrics *m = &t->metrics;
-	struct ring_counts ring = ring_counts(n->rings[target_idx]);
+	struct ring_counts ring = ring_counts_outside(n->rings[target_idx]);
 	char reason[SHARED_TEXT_BYTES], url[SHARED_TEXT_BYTES];
 
 	shared_text_get(&t->reason, reason);

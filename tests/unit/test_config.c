@@ -818,6 +818,24 @@ TEST(a_secret_that_cannot_be_had_leaves_nothing_in_the_buffer)
 	EXPECT_EQ(secret_of("", "hunter2", buffer, sizeof(buffer), &size), -EINVAL);
 }
 
+TEST(own_networks_are_read_and_what_is_none_is_named)
+{
+	struct cfg_errors found = {0};
+	struct cfg *cfg = NULL;
+	static const char good[] = "own_networks: [203.0.113.0/24, '2001:db8::/32']\n"
+				   "targets: [{name: t, url: 'mqtt://h', allow_cloud: false}]\n";
+	static const char bad[] = "own_networks: [203.0.113.1/24]\n";
+
+	EXPECT_EQ(config_parse("f", bytes_of_text(good), &cfg, &found), 0);
+	EXPECT_EQ(cfg->own_network_count, 2);
+	EXPECT(!cfg->targets[0].allow_cloud);
+	config_free(cfg);
+	EXPECT(config_parse("f", bytes_of_text(bad), &cfg, &found) < 0);
+	EXPECT(strstr(found.lines[0],
+		      "f:1:16: this network is not understood: bits are set behind the prefix"));
+	config_errors_free(&found);
+}
+
 TEST(the_schema_is_printed_with_every_key)
 {
 	FILE *f = tmpfile();

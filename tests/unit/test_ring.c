@@ -581,6 +581,26 @@ TEST(conservation_and_order_hold_in_random_runs)
 	}
 }
 
+TEST(from_outside_the_books_close_at_the_limit_though_the_pool_holds_more)
+{
+	struct ring_limits limits = {
+		.message_count = 5, .record_bytes_max = 64, .lane_count = 1, .inflight_max = 4};
+	struct ring_counts c;
+	struct ring *r;
+
+	EXPECT_EQ(ring_open(&r, &limits), 0);
+	for (int i = 0; i < 9; i++) {
+		EXPECT(ring_reserve(r, 0, 8, 8, (struct mono){.ns = 1}) != NULL);
+		ring_commit(r, 0, 0, 8, (struct mono){.ns = 1});
+	}
+	c = ring_counts_outside(r);
+	EXPECT_EQ(c.made, 9);
+	EXPECT_EQ(c.overwritten, 4);
+	EXPECT_EQ(ring_backlog(r), 5);
+	EXPECT_EQ(ring_counts(r).overwritten, 0);
+	ring_close(r);
+}
+
 TEST(a_check_finds_a_damaged_ring)
 {
 	struct ring *r = ring_new(10, 1);
