@@ -134,7 +134,7 @@ struct net_peer {
 };
 
 /* A listening Unix stream socket with this file mode; a stale file of a dead process is replaced, a live one is
- * -EADDRINUSE. */
+ * -EADDRINUSE, what is no socket -EEXIST. */
 NODISCARD int loop_unix_listen(struct loop *l, const char *path, uint32_t mode);
 /* res: a handle for loop_recv and loop_sendv. */
 void loop_accept(struct loop *l, int handle, struct completion *c);

@@ -75,6 +75,7 @@ int loop_unix_listen(struct loop *l UNUSED, const char *path, uint32_t mode)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	size_t path_bytes = strlen(path);
+	struct stat st;
 	int handle, rc;
 
 	if (path_bytes == 0)
@@ -92,6 +93,10 @@ int loop_unix_listen(struct loop *l UNUSED, const char *path, uint32_t mode)
 		goto out_close;
 	}
 	rc = unix_bind(handle, &address);
+	if (rc == -EADDRINUSE && lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+		rc = -EEXIST; /* a file or folder of somebody's: not ours to replace */
+		goto out_close;
+	}
 	if (rc == -EADDRINUSE && unix_is_stale(&address)) {
 		if (unlink(path) == -1 && errno != ENOENT) {
 			rc = -errno;

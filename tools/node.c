@@ -57,9 +57,20 @@ int node_budget(const struct cfg *c, struct node_budget *out)
 			     tags.names[i].size + 1;
 	out->threads = (uint64_t)(c->sampler_count + c->publisher_count) *
 		       (THREAD_STACK_BYTES + (uint64_t)LOG_LINES_MAX * LOG_LINE_BYTES);
+	out->configuration = c->text_bytes + c->target_count * sizeof(c->targets[0]) +
+			     c->url_count * sizeof(c->urls[0]) + c->line_count * sizeof(c->lines[0]) +
+			     c->device_count * sizeof(c->devices[0]) +
+			     (uint64_t)c->tag_count * sizeof(c->tags[0]) +
+			     (uint64_t)c->ref_count * sizeof(c->refs[0]) +
+			     c->definition_count * sizeof(c->definitions[0]);
 	definitions_close(d);
 	tag_table_close(&tags);
 	return 0;
+}
+
+uint64_t node_budget_total(const struct node_budget *b)
+{
+	return b->rings + b->targets + b->lines + b->definitions + b->tags + b->threads + b->configuration;
 }
 
 /* --- building ------------------------------------------------------------------------------------------------------- */

@@ -46,9 +46,10 @@ struct node {
 
 /* What the memory is for, in bytes. */
 struct node_budget {
-	uint64_t rings, targets, lines, definitions, tags, threads;
+	uint64_t rings, targets, lines, definitions, tags, threads, configuration;
 };
 NODISCARD int node_budget(const struct cfg *c, struct node_budget *out);
+uint64_t node_budget_total(const struct node_budget *b);
 
 /* The configuration is borrowed; base_dir is where relative secrets start. */
 NODISCARD int node_open(struct node *n, const struct cfg *c, const char *base_dir, uint64_t seed,

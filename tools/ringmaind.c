@@ -114,7 +114,7 @@ static struct cfg *load(const char *path)
 
 static void print_row(const char *what, uint64_t bytes, const char *why)
 {
-	printf("  %-12s %14llu bytes  %s\n", what, (unsigned long long)bytes, why);
+	printf("  %-13s %14llu bytes  %s\n", what, (unsigned long long)bytes, why);
 }
 
 static int check(const struct cfg *c, const char *path)
@@ -126,18 +126,27 @@ static int check(const struct cfg *c, const char *path)
 		fprintf(stderr, "ringmaind: %s\n", strerror(-rc));
 		return EXIT_OTHER;
 	}
+	uint64_t total = node_budget_total(&b);
+	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
 	printf("%s: ok\n", path);
 	printf("  %u samplers, %u publishers, %u targets, %u lines, %u devices, %u tags, %u definitions\n",
 	       c->sampler_count, c->publisher_count, c->target_count, c->line_count, c->device_count,
 	       c->tag_count, c->definition_count);
-	printf("memory, all of it taken at start:\n");
+	printf("memory, taken at start (the program itself, its libraries and allocator add about 30 MB):\n");
 	print_row("rings", b.rings, "messages that wait to be sent, and those on their way");
 	print_row("targets", b.targets, "connections, sessions, batches");
 	print_row("lines", b.lines, "requests, plans, buffers");
 	print_row("definitions", b.definitions, "topics, what was sent last");
 	print_row("tags", b.tags, "latest values and names");
 	print_row("threads", b.threads, "stacks and log rings");
-	print_row("total", b.rings + b.targets + b.lines + b.definitions + b.tags + b.threads, "");
+	print_row("configuration", b.configuration, "this file, read");
+	print_row("total", total, "");
+	if (total > machine)
+		fprintf(stderr,
+			"%s: warning: that is more than the %llu bytes of this machine; lower "
+			"buffer.messages\n",
+			path, (unsigned long long)machine);
 	return 0;
 }
 
@@ -174,7 +183,7 @@ static void signals_install(void)
 static void memory_lock(const struct node_budget *b)
 {
 	struct rlimit limit;
-	uint64_t wanted = b->rings + b->targets + b->lines + b->definitions + b->tags + b->threads;
+	uint64_t wanted = node_budget_total(b);
 
 	if (mlockall(MCL_CURRENT) == 0)
 		return;

@@ -47,6 +47,7 @@ struct broker {
 	uint32_t inbound_count;
 	uint16_t inbound_id;
 	uint32_t inbound_period_ms; /* 0: we have nothing to say */
+	bool flaps;                 /* in chaos it accepts, is slow to acknowledge, and is gone again */
 	bool floods;                /* 3.1.1, which has no Receive Maximum: many at once */
 	uint32_t epoch;             /* of the session: counts up when it is lost */
 	bool has_session;

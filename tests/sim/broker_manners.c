@@ -32,6 +32,10 @@ static void limits_draw(struct broker_link *k)
 	k->retain_available = true;
 	if (k->level == 4)
 		return;
+	if (b->flaps && sim.faults.goodbye) {
+		k->qos_max = sim_chance(250) ? 0 : 2;
+		return;
+	}
 	if (sim_chance(600))
 		k->receive_max = sim_chance(500) ? (uint32_t)sim_between(1, 5) : (uint32_t)sim_between(5, 70);
 	if (sim_chance(600))
@@ -175,6 +179,8 @@ void broker_welcome(struct broker_link *k, const struct wire_packet *connect)
 		sim_after(sim_between(0, 9 * NS_PER_S), leave, k, 0);
 	}
 	connack(k, connect, present, 0);
+	if (b->flaps && sim.faults.goodbye && sim_chance(900))
+		sim_after(sim_between(0, NS_PER_MS / 2), leave, k, 0);
 	if (sim_chance(sim.faults.goodbye))
 		sim_after(sim_between(0, 3 * NS_PER_S), leave, k, 0);
 	broker_inbound_begin(k);
@@ -197,7 +203,10 @@ static void ack_now(void *arg, uint64_t value)
 
 void broker_ack_later(struct broker_link *k, enum wire_type type, uint16_t packet_id, uint8_t code)
 {
-	uint64_t at = sim.now_ns + sim_between(0, sim_chance(100) ? k->broker->ack_max_ns : NS_PER_MS);
+	uint64_t most_ns = k->broker->flaps && sim.faults.goodbye ? 5 * NS_PER_S
+			   : sim_chance(100)                      ? k->broker->ack_max_ns
+								  : NS_PER_MS;
+	uint64_t at = sim.now_ns + sim_between(0, most_ns);
 
 	if (k->mute)
 		return;

@@ -111,6 +111,7 @@ static void target_put(struct world *w, uint32_t i)
 	b->shuffle_acks = sim_chance(300);
 	b->ack_max_ns = sim_between(NS_PER_MS, NS_PER_S);
 	b->inbound_period_ms = sim_chance(300) ? number(1, 500) : 0;
+	b->flaps = sim_chance(150);
 	b->floods = b->inbound_period_ms && b->expected_level == 4 && sim_chance(500);
 	put(w, "  - name: target%u\n    urls: [mqtt://%s:1883%s%s%s]\n    failover: %s\n    cluster: true\n",
 	    i, names[0], url_count > 1 ? ", mqtt://" : "", url_count > 1 ? names[1] : "",
@@ -122,7 +123,10 @@ static void target_put(struct world *w, uint32_t i)
 		put(w, "    session_expiry: 1h\n");
 	put(w, "    connect_timeout: %ums\n    reconnect: {base: %ums, cap: %ums, stable: %ums}\n",
 	    number(300, 3000), base_ms, number(base_ms, 1500), number(0, 2000));
-	put(w, "    max_inflight: %u\n", sim_chance(500) ? number(1, 5) : number(5, 40));
+	put(w, "    max_inflight: %u\n",
+	    b->flaps          ? number(100, 400) /* many times a batch */
+	    : sim_chance(500) ? number(1, 5)
+			      : number(5, 40));
 	if (b->expected_level == 5)
 		put(w, "    topic_alias_max: %u\n", number(0, 8));
 	put(w, "    buffer: {messages: %u%s}\n", sim_chance(500) ? number(1, 10) : number(10, 50),
