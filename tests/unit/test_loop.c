@@ -547,7 +547,7 @@ TEST(unix_listener_leaves_other_files_alone)
 
 	path_new(path);
 	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-	EXPECT_EQ(loop_unix_listen(l, path, 0600), -EADDRINUSE);
+	EXPECT_EQ(loop_unix_listen(l, path, 0600), -EEXIST);
 	EXPECT_EQ(stat(path, &st), 0);
 	memset(too_long, 'a', sizeof(too_long));
 	too_long[sizeof(too_long) - 1] = '\0';
