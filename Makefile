@@ -54,7 +54,7 @@ FLAGS_STAMP := $B/.flags-$(FLAGS_ID)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.SECONDARY:
+.PRECIOUS: $B/obj/%.o build/fuzz/obj/%.o
 MAKEFLAGS += --no-builtin-rules
 
 ## all: the programs, release flags, assertions on
