@@ -64,8 +64,7 @@ all: $(PROGRAMS:%=$B/%)
 ## deps: install the Debian packages that are missing (through sudo where not root)
 DEPS_BUILD := gcc libc6-dev pkg-config liburing-dev libmodbus-dev libyaml-dev libjansson-dev libjemalloc-dev \
               mosquitto mosquitto-clients
-DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format socat mbpoll tshark procps iproute2 \
-              libmosquitto-dev
+DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format socat mbpoll tshark procps iproute2
 .PHONY: deps
 deps: build/.deps-test
 

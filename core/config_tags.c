@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "core/config_build.h"
+#include "core/glob.h"
 #include "core/grow.h"
 
 /* Names looked at for a suggestion. */
@@ -19,31 +20,6 @@ struct search {
 	uint64_t *steps_left;
 	uint32_t match_count;
 };
-
-/* Does the text match, where * stands for any run of characters? Only the last star is
- * ever tried again, so the work is at most the product of both sizes. */
-static bool matches(struct bytes pattern, struct bytes text)
-{
-	size_t p = 0, t = 0, star = SIZE_MAX, star_text = 0;
-
-	while (t < text.size) {
-		if (p < pattern.size && pattern.ptr[p] == '*') {
-			star = p++;
-			star_text = t;
-		} else if (p < pattern.size && pattern.ptr[p] == text.ptr[t]) {
-			p++;
-			t++;
-		} else if (star != SIZE_MAX) { /* the last star takes one more */
-			p = star + 1;
-			t = ++star_text;
-		} else {
-			return false;
-		}
-	}
-	while (p < pattern.size && pattern.ptr[p] == '*')
-		p++;
-	return p == pattern.size;
-}
 
 static struct bytes full_name(const struct cfg *c, const struct cfg_tag *t,
 			      char buffer[static FULL_NAME_BYTES_MAX + 1])
@@ -90,7 +66,7 @@ static void match_range(struct search *s, struct bytes pattern, uint32_t first, 
 			return;
 		}
 		--*s->steps_left;
-		if (matches(pattern, full_name(c, &c->tags[i], buffer)))
+		if (glob_matches(pattern, full_name(c, &c->tags[i], buffer)))
 			add_ref(s, i);
 	}
 }
