@@ -34,6 +34,9 @@
 #define CFG_LINES_PER_SAMPLER     4000u /* what one io_uring of a thread has operations for */
 #define CFG_TARGETS_PER_PUBLISHER 4000u
 #define CFG_OWN_NETWORKS_MAX      64u
+#define CFG_PACKAGES_MAX          256u
+#define CFG_PAIRS_PER_OBJECT      64u   /* user properties of one message, will or connection */
+#define CFG_PAIR_BYTES_MAX        1024u /* of a name or a value */
 #define CFG_URLS_PER_TARGET       16u
 #define CFG_TOPIC_BYTES_MAX       1024u /* of a template */
 #define CFG_FILE_BYTES_MAX        (64u << 20)
@@ -71,6 +74,27 @@ struct cfg_url {
 
 enum cfg_failover { CFG_FAILOVER_ORDERED, CFG_FAILOVER_ROUND_ROBIN };
 
+/* A User Property. */
+struct cfg_pair {
+	uint32_t name, value;
+};
+
+/* In the order of the file: into cfg.pairs. */
+struct cfg_pairs {
+	uint32_t first, count;
+};
+
+enum cfg_payload_format { CFG_FORMAT_NONE, CFG_FORMAT_BYTES, CFG_FORMAT_UTF8 };
+
+/* What a message carries beside topic and payload; v5. All zero: nothing. */
+struct cfg_props {
+	uint32_t content_type;
+	uint32_t response_topic; /* expanded as the will's topic is: {node} {target} */
+	uint32_t correlation_data;
+	enum cfg_payload_format payload_format;
+	struct cfg_pairs user;
+};
+
 struct cfg_will {
 	uint32_t topic; /* 0: no will */
 	uint32_t payload;
@@ -78,16 +102,33 @@ struct cfg_will {
 	bool retain;
 	uint32_t delay_s;  /* v5 */
 	uint32_t expiry_s; /* v5; 0: none */
+	struct cfg_props props;
+	bool has_on_connect, has_on_disconnect; /* payloads that are published to the will's topic */
+	uint32_t on_connect, on_disconnect;
 };
+
+/* Targets that are enabled and disabled as one. */
+struct cfg_package {
+	uint32_t name;
+	uint32_t description;
+	bool enabled;
+	struct cfg_place place;
+};
+
+/* What becomes of a message whose QoS or retain the server does not offer. */
+enum cfg_server_limits { CFG_LIMITS_LOWER, CFG_LIMITS_REFUSE };
 
 struct cfg_target {
 	uint32_t name;
 	uint32_t description;
-	uint32_t package;
+	uint32_t package;     /* its name */
+	uint32_t package_idx; /* into cfg.packages */
 	bool enabled;
 	uint32_t publisher_idx;
 	uint32_t url_first, url_count; /* into cfg.urls */
 	enum cfg_failover failover;
+	uint64_t failback_ns; /* ordered: back to the first after so long at another; 0: never */
+	bool follow_redirects;
 	bool cluster;       /* the URLs share sessions: what is in flight goes on at another of them */
 	uint8_t protocol;   /* 4: MQTT 3.1.1, 5: MQTT 5 */
 	uint32_t client_id; /* 0: generated from node and target name, the same at each start */
@@ -103,6 +144,13 @@ struct cfg_target {
 	uint32_t max_inflight;     /* QoS 1 and 2 messages without an acknowledgement */
 	uint32_t topic_alias_max;  /* aliases we use at most, within the server's limit; 0: none */
 	uint32_t max_packet_bytes; /* what we accept from the server */
+	/* QoS 1 and 2 messages of the server that we have not finished; v5: announced. */
+	uint32_t receive_max;
+	uint32_t topic_alias_in; /* aliases that the server may use, where there are subscriptions; v5 */
+	enum cfg_server_limits server_limits;
+	struct cfg_pairs connect_user;     /* of CONNECT; v5 */
+	uint64_t message_buffer_window_ns; /* how long a kept session's messages wait for the subscriptions */
+	uint32_t max_buffered_messages;
 	uint32_t buffer_messages;
 	uint64_t buffer_max_age_ns; /* 0: no limit */
 	struct cfg_will will;
@@ -138,8 +186,8 @@ enum cfg_order { CFG_ORDER_ABCD, CFG_ORDER_CDAB, CFG_ORDER_BADC, CFG_ORDER_DCBA 
 
 struct cfg_device {
 	uint32_t name;
-	uint32_t line_idx;
-	uint8_t unit; /* 0 for the device that a synthetic line makes */
+	uint32_t line_idx; /* CFG_NONE: its tags get their values by subscription */
+	uint8_t unit;      /* 0 for the device that a synthetic line makes */
 	uint64_t every_ns;
 	uint64_t timeout_ns;
 	enum cfg_order order;          /* for tags without one of their own */
@@ -154,7 +202,7 @@ enum cfg_tag_type {
 	CFG_TAG_INT32,
 	CFG_TAG_UINT32,
 	CFG_TAG_FLOAT32,
-	CFG_TAG_FLOAT64, /* synthetic source only */
+	CFG_TAG_FLOAT64, /* synthetic source, and devices without a line */
 };
 
 enum cfg_deadband { CFG_DEADBAND_NONE, CFG_DEADBAND_ABS, CFG_DEADBAND_PERCENT };
@@ -174,8 +222,28 @@ struct cfg_tag {
 	struct cfg_place place;
 };
 
-enum cfg_mode { CFG_MODE_ON_CHANGE, CFG_MODE_PERIODIC };
+enum cfg_mode { CFG_MODE_ON_CHANGE, CFG_MODE_PERIODIC, CFG_MODE_SUBSCRIBE };
 enum cfg_payload { CFG_PAYLOAD_JSON, CFG_PAYLOAD_TEXT };
+
+/* When the server sends what it has retained. */
+enum cfg_retain_handling { CFG_RETAINED_SEND, CFG_RETAINED_NEW, CFG_RETAINED_NEVER };
+
+/* Passing messages on, as they are, to another target. */
+struct cfg_forward {
+	uint32_t target_idx; /* CFG_NONE: no */
+	/* Template: {topic}, {1} .. {9} what the wildcards stood for, {node} {target} {definition}. */
+	uint32_t topic;
+	uint32_t max_bytes; /* of topic, properties and payload; larger ones are refused and counted */
+};
+
+/* Of definitions with mode subscribe; topic is the filter there. */
+struct cfg_subscribe {
+	/* RFC 6901, where in a JSON payload the value is; 0: key `value`, or the payload itself. */
+	uint32_t pointer;
+	bool no_local, retain_as_published;       /* v5 */
+	enum cfg_retain_handling retain_handling; /* v5 */
+	struct cfg_forward forward;
+};
 
 struct cfg_definition {
 	uint32_t name;
@@ -188,8 +256,11 @@ struct cfg_definition {
 	uint32_t ref_first, ref_count; /* its tags, resolved and without repetition: into cfg.refs */
 	uint32_t topic;                /* template: {node} {device} {tag} {definition} {target} */
 	enum cfg_payload payload;
-	uint8_t qos;
+	uint8_t qos; /* subscribe: the most that the server may send with */
 	bool retain;
+	uint32_t expiry_s; /* 0: none; v5 tells the server what is left of it */
+	struct cfg_props props;
+	struct cfg_subscribe subscribe;
 	struct cfg_place place;
 };
 
@@ -206,10 +277,12 @@ struct cfg {
 	struct cfg_device *devices;
 	struct cfg_tag *tags;
 	struct cfg_definition *definitions;
-	uint32_t *refs; /* tag indices of all definitions */
-	char *text;     /* all texts, each ends with a zero */
+	struct cfg_package *packages; /* those that are declared, and those that targets name */
+	struct cfg_pair *pairs;       /* user properties of all objects */
+	uint32_t *refs;               /* tag indices of all definitions */
+	char *text;                   /* all texts, each ends with a zero */
 	uint32_t sampler_count, publisher_count, target_count, url_count, line_count, device_count, tag_count,
-		definition_count, ref_count, text_bytes;
+		definition_count, package_count, pair_count, ref_count, text_bytes;
 };
 
 static inline const char *cfg_text(const struct cfg *c, uint32_t text)

@@ -316,6 +316,7 @@ static void check_mode(struct config_build *b, const struct cfg_definition *d, u
 			config_complain(b, given(b, node, "cycle"),
 					"`cycle` needs `mode: periodic`; write that, or `heartbeat`");
 		return;
+	case CFG_MODE_SUBSCRIBE: return;
 	}
 	UNREACHABLE();
 }

@@ -472,6 +472,8 @@ void config_free(struct cfg *c)
 	free(c->devices);
 	free(c->tags);
 	free(c->definitions);
+	free(c->packages);
+	free(c->pairs);
 	free(c->refs);
 	free(c->text);
 	free(c);
