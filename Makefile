@@ -66,7 +66,7 @@ DEPS_BUILD := gcc libc6-dev pkg-config liburing-dev libmodbus-dev libyaml-dev li
               mosquitto mosquitto-clients
 DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format socat mbpoll tshark procps iproute2
 .PHONY: deps
-deps: build/.deps-test
+deps: build/.deps-test build/ejabberd/.unpacked
 
 build/.deps-build: Makefile
 	@mkdir -p $(@D)
@@ -77,6 +77,10 @@ build/.deps-test: Makefile
 	@mkdir -p $(@D)
 	@tools/install-deps $(DEPS_TEST)
 	@touch $@ build/.deps-build
+
+# The second broker of the end-to-end tests: unpacked, not installed.
+build/ejabberd/.unpacked: tests/e2e/get-ejabberd | build/.deps-test
+	@$< $(@D)
 
 $(FLAGS_STAMP): | build/.deps-build
 	@mkdir -p $(@D)
@@ -148,10 +152,16 @@ build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o build/fuzz/libringmain.a
 fuzz: $(FUZZERS)
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZERS)
 
-## e2e: the daemon against mosquitto, libmodbus slaves, ptys
+## e2e: the daemon against mosquitto, ejabberd, libmodbus slaves, ptys
+RECORDER := $B/tests/recorder
 .PHONY: e2e
-e2e: all build/.deps-test
+e2e: all $(RECORDER) build/.deps-test build/ejabberd/.unpacked
 	@tests/e2e/run $B
+
+# An MQTT server that remembers across its own end. Nothing of ours is in it: it is to judge the rest.
+$(RECORDER): tests/e2e/recorder.c $(FLAGS_STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $<
 
 ## check-style: layering, format, header contracts, file sizes (under 30 s)
 .PHONY: check-style
@@ -209,4 +219,4 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -name ejabberd -prune -o -name '*.d' -type f -print 2>/dev/null)

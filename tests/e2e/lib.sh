@@ -158,6 +158,57 @@ broker_kill() { # [SIGNAL]
 	end_process "$broker_pid" "${1:-KILL}"
 }
 
+# ejabberd with mod_mqtt as the only thing it does. No distribution, so no epmd and no port but the one asked for; whoever
+# gives a user name at `localhost`, and any password, is let in. Its user names are part of what a session is known by: give each client one.
+ejabberd_start() { # PORT [LINES FOR mod_mqtt]
+	local root erlang home=$work/ejabberd
+	root=$(cd "${BASH_SOURCE[0]%/*}/../../build/ejabberd" 2>/dev/null && pwd) || skip 'there is no ejabberd: make deps'
+	erlang=$root/usr/lib/erlang
+	mkdir -p "$home"
+	cat >"$home/ejabberd.yml" <<-END
+		hosts: [localhost]
+		loglevel: info
+		auth_method: anonymous
+		anonymous_protocol: login_anon
+		allow_multiple_connections: true
+		listen:
+		  - {port: $1, ip: "127.0.0.1", module: mod_mqtt, tls: false}
+		modules:
+		  mod_mqtt:
+		    max_queue: 100000
+		${2:-}
+	END
+	(
+		export ROOTDIR=$erlang EMU=beam PROGNAME=erl HOME=$home ERL_CRASH_DUMP_SECONDS=0
+		export ERL_LIBS LD_LIBRARY_PATH BINDIR EJABBERD_CONFIG_PATH=$home/ejabberd.yml EJABBERD_LOG_PATH=$home/file.log
+		ERL_LIBS=$(echo "$root"/usr/lib/*-linux-gnu)
+		LD_LIBRARY_PATH=$ERL_LIBS
+		BINDIR=$(echo "$erlang"/erts-*/bin)
+		cd "$home" || exit 1
+		exec "$BINDIR/erlexec" -noinput -mnesia dir "\"$home/spool\"" -s ejabberd +sbwt none
+	) >>"$work/ejabberd.log" 2>&1 &
+	ejabberd_pid=$!
+	children+=("$ejabberd_pid")
+	wait_for 30 "ejabberd listens on $1" listens "$1"
+}
+
+# An MQTT server whose ledger survives a SIGKILL (recorder.c), and that holds its answers back for so many milliseconds.
+recorder_start() { # PORT [HOLD_MS]
+	"$build/tests/recorder" "$1" "$work/ledger" "${2:-0}" 2>>"$work/recorder.log" &
+	recorder_pid=$!
+	children+=("$recorder_pid")
+}
+
+# What the ledger says of a topic, or of `recorder`: messages, first, last, missing, twice, again, disorder, open;
+# starts, connects, violations.
+recorder_report() {
+	"$build/tests/recorder" --report "$work/ledger" >"$work/report" || fail 'the report of the recorder'
+}
+
+report_of() { # TOPIC FIELD
+	sed -nE "s#^$1 (.* )?$2=([0-9]+).*#\\2#p" "$work/report"
+}
+
 # What arrives goes to a file, a line a message: `TOPIC PAYLOAD`. Comes back when the broker has the subscription.
 subscribe() { # FILE PORT [OPTION...]
 	local file=$1 port=$2 id=sub-$RANDOM$RANDOM
