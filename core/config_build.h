@@ -13,6 +13,7 @@
 #include "core/name_index.h"
 #include "core/schema.h"
 #include "core/suggest.h"
+#include "core/topic.h"
 #include "core/yaml_tree.h"
 
 struct config_message {
@@ -32,14 +33,24 @@ struct config_build {
 	uint32_t message_count;
 	uint32_t message_total;
 
-	uint32_t text_capacity, url_capacity, device_capacity, tag_capacity, ref_capacity;
+	uint32_t text_capacity, url_capacity, device_capacity, tag_capacity, ref_capacity, package_capacity,
+		pair_capacity;
 
 	struct name_index names[SCHEMA_SECTION_COUNT];
 	/* An entry without a usable name stands in the section: references that miss are not worth a word. */
 	bool incomplete[SCHEMA_SECTION_COUNT];
-	uint8_t *device_incomplete; /* the same for the tags of each device */
-	uint32_t device_incomplete_capacity;
+	uint8_t *device_flags; /* CONFIG_DEVICE_x of each device */
+	uint32_t device_flags_capacity;
+	uint32_t *sources; /* of each tag the target whose subscriptions name it; CFG_NONE: none does */
 };
+
+/* The same as incomplete, for the tags of a device. */
+#define CONFIG_DEVICE_INCOMPLETE 1u
+/* It says that it has a line, even where the line cannot be told. */
+#define CONFIG_DEVICE_HAS_LINE 2u
+
+/* In sources: a target that could not be told. */
+#define CONFIG_SOURCE_UNKNOWN (CFG_NONE - 1)
 
 /* Input in a message: printable, short, between back quotes. */
 #define CONFIG_ECHO_BYTES 64u
@@ -80,6 +91,22 @@ static inline bool config_is_null(const struct config_build *b, uint32_t node)
 		bytes_equal(text, bytes_of_text("null")));
 }
 
+/* The node of a key that was given and is sound, or TREE_NONE. map may be TREE_NONE. */
+static inline uint32_t config_given(const struct config_build *b, uint32_t map, const char *key)
+{
+	uint32_t node = map == TREE_NONE ? TREE_NONE : tree_find(&b->tree, map, key);
+
+	return node == TREE_NONE || b->tree.nodes[node].bad ? TREE_NONE : node;
+}
+
+/* The key has its default, or a value that nobody complained about. */
+static inline bool config_is_sound(const struct config_build *b, uint32_t map, const char *key)
+{
+	uint32_t node = map == TREE_NONE ? TREE_NONE : tree_find(&b->tree, map, key);
+
+	return node == TREE_NONE || !b->tree.nodes[node].bad;
+}
+
 /* A scalar of the file, or a default of the table, into its field. False: what is wrong stands in why. */
 #define CONFIG_WHY_BYTES 256u
 NODISCARD bool config_field_set(struct config_build *b, const struct schema_key *k, struct bytes text,
@@ -91,19 +118,35 @@ void config_defaults(struct config_build *b, enum schema_section section, void *
 /* All keys of one entry and of its groups; lists and tag names are left to the caller. */
 void config_read_object(struct config_build *b, enum schema_section section, uint32_t node, void *object);
 
-/* The rules that span several keys, after all keys of the entry were read. */
+/* The rules that span several keys, after all keys of the entry were read. A rule is silent where one of its
+ * keys has been complained about already. */
 void config_check_target(struct config_build *b, struct cfg_target *t, uint32_t node);
 void config_check_line(struct config_build *b, struct cfg_line *l, uint32_t node);
 void config_check_device(struct config_build *b, struct cfg_device *d, uint32_t node);
 void config_check_tag(struct config_build *b, struct cfg_tag *t, uint32_t node);
 void config_check_definition(struct config_build *b, struct cfg_definition *d, uint32_t node);
+void config_check_subscription(struct config_build *b, struct cfg_definition *d, uint32_t node);
+/* Those that span several entries, of sections that are read to their end. */
 void config_check_clients(struct config_build *b);
-/* No thread has more than its loop can carry. */
 void config_check_threads(struct config_build *b);
+void config_check_sources(struct config_build *b);
+void config_check_filters(struct config_build *b);
 
-/* The urls of a target, the tags of all definitions. */
+/* Parts of those. */
+void config_check_backoff(struct config_build *b, uint32_t group, uint64_t base_ns, uint64_t cap_ns);
+void config_need_mqtt5(struct config_build *b, uint32_t map, const char *key);
+/* What a will or a definition carries; the response topic is filled in. names_doc: which placeholders it has. */
+void config_check_props(struct config_build *b, struct cfg_props *props, uint32_t map, uint8_t protocol,
+			const struct topic_names *names, const char *names_doc);
+enum cfg_deadband config_deadband_kind(struct config_build *b, uint32_t group);
+/* What the placeholders of a definition's topics stand for; tag_idx may be CFG_NONE. */
+struct topic_names config_names_of(const struct cfg *c, const struct cfg_definition *d, uint32_t tag_idx);
+
+/* What is no scalar: URLs, networks, packages, user properties, the tags of all definitions. */
 void config_read_networks(struct config_build *b);
 void config_read_urls(struct config_build *b, struct cfg_target *t, uint32_t node);
+void config_read_pairs(struct config_build *b, const struct schema_key *k, uint32_t node, void *object);
+void config_resolve_package(struct config_build *b, struct cfg_target *t, uint32_t node);
 void config_resolve_tags(struct config_build *b, struct cfg_definition *d, uint32_t node, uint32_t *stamps,
 			 uint32_t stamp, uint64_t *steps_left);
 

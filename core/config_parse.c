@@ -161,6 +161,28 @@ static void read_publishers(struct config_build *b)
 	}
 }
 
+static void read_packages(struct config_build *b)
+{
+	uint32_t list = find_section(b, SCHEMA_PACKAGE, "packages", CFG_PACKAGES_MAX);
+	uint32_t count = list_count(b, list);
+	struct cfg *c = b->cfg;
+	struct cfg_package preset = {0};
+
+	if (grow(&c->packages, &b->package_capacity, 0, count + 1, sizeof(*c->packages)) < 0)
+		b->rc = -ENOMEM;
+	config_defaults(b, SCHEMA_PACKAGE, &preset);
+	for (uint32_t i = 0; i < count && b->rc == 0; i++) {
+		uint32_t node = tree_child(&b->tree, list, i);
+		struct cfg_package *p = &c->packages[c->package_count++];
+
+		*p = preset;
+		p->place = place_of(b, node);
+		if (is_map(b, SCHEMA_PACKAGE, node))
+			config_read_object(b, SCHEMA_PACKAGE, node, p);
+		add_name(b, SCHEMA_PACKAGE, 0, node, p->name, i);
+	}
+}
+
 static void read_targets(struct config_build *b)
 {
 	uint32_t list = find_section(b, SCHEMA_TARGET, "targets", CFG_TARGETS_MAX);
@@ -180,6 +202,7 @@ static void read_targets(struct config_build *b)
 		if (is_map(b, SCHEMA_TARGET, node)) {
 			config_read_object(b, SCHEMA_TARGET, node, t);
 			config_read_urls(b, t, node);
+			config_resolve_package(b, t, node);
 			if (tree_find(&b->tree, node, "publisher") == TREE_NONE)
 				t->publisher_idx = spread++ % c->publisher_count;
 			config_check_target(b, t, node);
@@ -212,12 +235,13 @@ static void add_synthetic(struct config_build *b, uint32_t line_idx, uint32_t no
 		return;
 	}
 	if (grow(&c->devices, &b->device_capacity, c->device_count, 1, sizeof(*c->devices)) < 0 ||
-	    grow(&b->device_incomplete, &b->device_incomplete_capacity, c->device_count, 1, 1) < 0 ||
+	    grow(&b->device_flags, &b->device_flags_capacity, c->device_count, 1, 1) < 0 ||
 	    grow(&c->tags, &b->tag_capacity, c->tag_count, count, sizeof(*c->tags)) < 0) {
 		b->rc = -ENOMEM;
 		return;
 	}
 	c->devices[c->device_count++] = d;
+	b->device_flags[device_idx] = CONFIG_DEVICE_HAS_LINE;
 	add_name(b, SCHEMA_DEVICE, 0, node, d.name, device_idx);
 	for (uint32_t i = 0; i < count && b->rc == 0; i++) {
 		struct cfg_tag *t = &c->tags[c->tag_count];
@@ -277,10 +301,10 @@ static void read_tags(struct config_build *b, struct cfg_device *d, uint32_t dev
 
 	d->tag_first = c->tag_count;
 	if (given != TREE_NONE && b->tree.nodes[given].bad)
-		b->device_incomplete[device_idx] = 1;
+		b->device_flags[device_idx] |= CONFIG_DEVICE_INCOMPLETE;
 	if (count > CFG_TAGS_MAX - c->tag_count) {
 		config_complain(b, list, "more than %u tags in all", CFG_TAGS_MAX);
-		b->device_incomplete[device_idx] = 1;
+		b->device_flags[device_idx] |= CONFIG_DEVICE_INCOMPLETE;
 		return;
 	}
 	if (grow(&c->tags, &b->tag_capacity, c->tag_count, count, sizeof(*c->tags)) < 0) {
@@ -288,6 +312,8 @@ static void read_tags(struct config_build *b, struct cfg_device *d, uint32_t dev
 		return;
 	}
 	config_defaults(b, SCHEMA_TAG, &preset);
+	if (!(b->device_flags[device_idx] & CONFIG_DEVICE_HAS_LINE))
+		preset.type = CFG_TAG_FLOAT64;
 	for (uint32_t i = 0; i < count && b->rc == 0; i++) {
 		uint32_t node = tree_child(&b->tree, list, i);
 		struct cfg_tag *t = &c->tags[c->tag_count];
@@ -300,7 +326,7 @@ static void read_tags(struct config_build *b, struct cfg_device *d, uint32_t dev
 			config_check_tag(b, t, node);
 		}
 		if (t->name == 0)
-			b->device_incomplete[device_idx] = 1;
+			b->device_flags[device_idx] |= CONFIG_DEVICE_INCOMPLETE;
 		add_name(b, SCHEMA_TAG, device_idx, node, t->name, c->tag_count++);
 	}
 	d->tag_count = c->tag_count - d->tag_first;
@@ -323,7 +349,7 @@ static void read_devices(struct config_build *b)
 	struct cfg_device preset = {.line_idx = CFG_NONE};
 
 	if (grow(&c->devices, &b->device_capacity, c->device_count, count + 1, sizeof(*c->devices)) < 0 ||
-	    grow(&b->device_incomplete, &b->device_incomplete_capacity, c->device_count, count + 1, 1) < 0 ||
+	    grow(&b->device_flags, &b->device_flags_capacity, c->device_count, count + 1, 1) < 0 ||
 	    grow(&c->tags, &b->tag_capacity, c->tag_count, 1, sizeof(*c->tags)) < 0)
 		b->rc = -ENOMEM;
 	config_defaults(b, SCHEMA_DEVICE, &preset);
@@ -339,6 +365,8 @@ static void read_devices(struct config_build *b)
 			continue;
 		}
 		config_read_object(b, SCHEMA_DEVICE, node, d);
+		if (tree_find(&b->tree, node, "line") != TREE_NONE)
+			b->device_flags[device_idx] = CONFIG_DEVICE_HAS_LINE;
 		config_check_device(b, d, node);
 		read_tags(b, d, device_idx, node);
 		if (!is_own_device(c, d))
@@ -349,36 +377,51 @@ static void read_devices(struct config_build *b)
 				CFG_DEVICES_MAX);
 }
 
+static void read_definition(struct config_build *b, struct cfg_definition *d, uint32_t node, uint32_t *stamps,
+			    uint64_t *steps_left)
+{
+	uint32_t idx = (uint32_t)(d - b->cfg->definitions);
+
+	d->place = place_of(b, node);
+	if (!is_map(b, SCHEMA_DEFINITION, node))
+		return;
+	config_read_object(b, SCHEMA_DEFINITION, node, d);
+	config_resolve_tags(b, d, node, stamps, idx + 1, steps_left);
+	config_check_definition(b, d, node);
+	if (d->target_idx != CFG_NONE)
+		add_name(b, SCHEMA_DEFINITION, d->target_idx, node, d->name, idx);
+}
+
 static void read_definitions(struct config_build *b)
 {
 	uint32_t list = find_section(b, SCHEMA_DEFINITION, "definitions", CFG_DEFINITIONS_MAX);
-	uint32_t count = list_count(b, list);
+	uint32_t count = list_count(b, list), mistakes_before = b->message_total;
 	/* A pattern is tried on one tag: one step. Some seconds of work at most, for the largest file
 	 * there may be. */
 	uint64_t steps_left = 1ull << 26;
 	struct cfg *c = b->cfg;
-	struct cfg_definition preset = {.target_idx = CFG_NONE};
+	struct cfg_definition preset = {.target_idx = CFG_NONE, .subscribe.forward.target_idx = CFG_NONE};
 	uint32_t *stamps = room_for(b, c->tag_count, sizeof(*stamps));
 
+	b->sources = room_for(b, c->tag_count, sizeof(*b->sources));
 	c->definitions = room_for(b, count, sizeof(*c->definitions));
 	if (grow(&c->refs, &b->ref_capacity, 0, 1, sizeof(*c->refs)) < 0)
 		b->rc = -ENOMEM;
+	for (uint32_t i = 0; i < c->tag_count && b->rc == 0; i++)
+		b->sources[i] = CFG_NONE;
 	config_defaults(b, SCHEMA_DEFINITION, &preset);
 	for (uint32_t i = 0; i < count && b->rc == 0; i++) {
-		uint32_t node = tree_child(&b->tree, list, i);
 		struct cfg_definition *d = &c->definitions[c->definition_count++];
 
 		*d = preset;
-		d->place = place_of(b, node);
-		if (!is_map(b, SCHEMA_DEFINITION, node))
-			continue;
-		config_read_object(b, SCHEMA_DEFINITION, node, d);
-		config_resolve_tags(b, d, node, stamps, i + 1, &steps_left);
-		config_check_definition(b, d, node);
-		if (d->target_idx != CFG_NONE)
-			add_name(b, SCHEMA_DEFINITION, d->target_idx, node, d->name, i);
+		read_definition(b, d, tree_child(&b->tree, list, i), stamps, &steps_left);
 	}
 	free(stamps);
+	/* What a definition that has a mistake would have named or asked for is not known. */
+	if (b->rc < 0 || b->message_total != mistakes_before || b->incomplete[SCHEMA_DEFINITION])
+		return;
+	config_check_filters(b);
+	config_check_sources(b);
 }
 
 static void read_sections(struct config_build *b)
@@ -387,6 +430,8 @@ static void read_sections(struct config_build *b)
 	read_samplers(b);
 	if (b->rc == 0)
 		read_publishers(b);
+	if (b->rc == 0)
+		read_packages(b);
 	if (b->rc == 0)
 		read_targets(b);
 	if (b->rc == 0)
@@ -449,7 +494,8 @@ out:
 			free(b->messages[i].text);
 		for (uint32_t i = 0; i < SCHEMA_SECTION_COUNT; i++)
 			name_index_free(&b->names[i]);
-		free(b->device_incomplete);
+		free(b->device_flags);
+		free(b->sources);
 		tree_free(&b->tree);
 		free(b);
 	}

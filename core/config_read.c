@@ -103,6 +103,10 @@ static void read_value(struct config_build *b, struct entry *e, const struct sch
 	}
 	if (k->type == SCHEMA_URLS || k->type == SCHEMA_NETWORKS || k->type == SCHEMA_TAGS)
 		return;
+	if (k->type == SCHEMA_PAIRS) {
+		config_read_pairs(b, k, node, e->object);
+		return;
+	}
 	if (k->type != SCHEMA_GROUP) {
 		read_scalar(b, e, k, node);
 		return;

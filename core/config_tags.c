@@ -32,11 +32,45 @@ static struct bytes full_name(const struct cfg *c, const struct cfg_tag *t,
 	return bytes_of(buffer, (size_t)(w.at - (uint8_t *)buffer));
 }
 
+/* A subscription gives a value to the tag. One pattern is complained about once. */
+static void add_source(struct search *s, uint32_t tag_idx)
+{
+	struct config_build *b = s->b;
+	struct cfg *c = b->cfg;
+	const struct cfg_tag *t = &c->tags[tag_idx];
+	uint32_t target_idx = s->d->target_idx != CFG_NONE ? s->d->target_idx : CONFIG_SOURCE_UNKNOWN;
+	uint32_t *source = &b->sources[tag_idx];
+	char buffer[FULL_NAME_BYTES_MAX + 1];
+	struct config_echo tag, first, second;
+
+	if (b->tree.nodes[s->node].bad)
+		return;
+	if (b->device_flags[t->device_idx] & CONFIG_DEVICE_HAS_LINE) {
+		config_complain(
+			b, s->node,
+			"%s has a line, and writing to devices is not supported by this version; name "
+			"tags of a device without `line`, which holds subscribed values",
+			config_echo(&tag, full_name(c, t, buffer)));
+		return;
+	}
+	if (*source != CFG_NONE && *source != target_idx && *source != CONFIG_SOURCE_UNKNOWN &&
+	    target_idx != CONFIG_SOURCE_UNKNOWN)
+		config_complain(
+			b, s->node,
+			"%s has two sources, the targets %s and %s; subscribe to it at one of them",
+			config_echo(&tag, full_name(c, t, buffer)),
+			config_echo(&first, bytes_of_text(cfg_text(c, c->targets[*source].name))),
+			config_echo(&second, bytes_of_text(cfg_text(c, c->targets[target_idx].name))));
+	*source = target_idx;
+}
+
 static void add_ref(struct search *s, uint32_t tag_idx)
 {
 	struct cfg *c = s->b->cfg;
 
 	s->match_count++;
+	if (s->d->mode == CFG_MODE_SUBSCRIBE)
+		add_source(s, tag_idx);
 	if (s->stamps[tag_idx] == s->stamp)
 		return;
 	if (c->ref_count == CFG_REFS_MAX) {
@@ -85,11 +119,11 @@ static uint32_t device_of(const struct config_build *b, struct bytes name, bool 
 static bool may_be_excused(const struct config_build *b, uint32_t device_idx, bool is_literal)
 {
 	if (device_idx != NAME_NONE)
-		return b->device_incomplete[device_idx];
+		return b->device_flags[device_idx] & CONFIG_DEVICE_INCOMPLETE;
 	if (b->incomplete[SCHEMA_DEVICE])
 		return true;
 	for (uint32_t i = 0; i < b->cfg->device_count && !is_literal; i++)
-		if (b->device_incomplete[i])
+		if (b->device_flags[i] & CONFIG_DEVICE_INCOMPLETE)
 			return true;
 	return false;
 }

@@ -298,6 +298,7 @@ bool config_field_set(struct config_build *b, const struct schema_key *k, struct
 	case SCHEMA_URLS:
 	case SCHEMA_NETWORKS:
 	case SCHEMA_TAGS:
+	case SCHEMA_PAIRS:
 	case SCHEMA_GROUP:
 	case SCHEMA_LIST:
 	case SCHEMA_LATER: break;

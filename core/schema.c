@@ -38,13 +38,13 @@ static const struct schema_word types[] = {{"bool", CFG_TAG_BOOL, false},
 					   {"float32", CFG_TAG_FLOAT32, false},
 					   {"int64", 0, true},
 					   {"uint64", 0, true},
-					   {"float64", 0, true},
+					   {"float64", CFG_TAG_FLOAT64, false},
 					   {"bcd", 0, true},
 					   {"string", 0, true},
 					   {NULL, 0, false}};
 static const struct schema_word modes[] = {{"on-change", CFG_MODE_ON_CHANGE, false},
 					   {"periodic", CFG_MODE_PERIODIC, false},
-					   {"subscribe", 0, true},
+					   {"subscribe", CFG_MODE_SUBSCRIBE, false},
 					   {NULL, 0, false}};
 static const struct schema_word payloads[] = {{"json", CFG_PAYLOAD_JSON, false},
 					      {"text", CFG_PAYLOAD_TEXT, false},
@@ -54,7 +54,29 @@ static const struct schema_word payloads[] = {{"json", CFG_PAYLOAD_JSON, false},
 					      {"template", 0, true},
 					      {"sparkplug", 0, true},
 					      {NULL, 0, false}};
+static const struct schema_word server_limits[] = {
+	{"lower", CFG_LIMITS_LOWER, false}, {"refuse", CFG_LIMITS_REFUSE, false}, {NULL, 0, false}};
+static const struct schema_word payload_formats[] = {
+	{"bytes", CFG_FORMAT_BYTES, false}, {"utf8", CFG_FORMAT_UTF8, false}, {NULL, 0, false}};
+static const struct schema_word retain_handlings[] = {{"send", CFG_RETAINED_SEND, false},
+						      {"new", CFG_RETAINED_NEW, false},
+						      {"never", CFG_RETAINED_NEVER, false},
+						      {NULL, 0, false}};
 static const struct schema_word accesses[] = {{"ro", 0, false}, {"rw", 1, true}, {NULL, 0, false}};
+
+/* What a message carries beside topic and payload: of wills and of definitions. */
+/* clang-format off */
+#define PROPS(part, object, props, names) \
+	{part, "content_type", SCHEMA_TEXT, FIELD(object, props.content_type), RANGE(1, 1024), \
+	 .doc = "MQTT 5: such as application/json"}, \
+	{part, "payload_format", SCHEMA_WORD, FIELD(object, props.payload_format), \
+	 .words = payload_formats, .doc = "MQTT 5: what the server may take the payload for"}, \
+	{part, "response_topic", SCHEMA_TEXT, FIELD(object, props.response_topic), \
+	 RANGE(1, CFG_TOPIC_BYTES_MAX), .doc = "MQTT 5: " names}, \
+	{part, "correlation_data", SCHEMA_TEXT, FIELD(object, props.correlation_data), RANGE(1, 1024), \
+	 .doc = "MQTT 5: what a response must repeat"}, \
+	{part, "user_properties", SCHEMA_PAIRS, FIELD(object, props.user), .doc = "MQTT 5: {name: text}"}
+/* clang-format on */
 
 /* In the order in which people read it; of one section all keys stand together. `kind` and `access` have
  * one supported word each and no field (width 0). */
@@ -65,13 +87,16 @@ const struct schema_key schema_keys[] = {
 	 .doc = "threads that sample; default: one, sampler0"},
 	{SCHEMA_ROOT, "publishers", SCHEMA_LIST, .refers = SCHEMA_PUBLISHER,
 	 .doc = "threads that publish; default: one, pub0"},
+	{SCHEMA_ROOT, "packages", SCHEMA_LIST, .refers = SCHEMA_PACKAGE,
+	 .doc = "targets that are enabled and disabled as one; default: those that targets name"},
 	{SCHEMA_ROOT, "targets", SCHEMA_LIST, .refers = SCHEMA_TARGET,
 	 .doc = "MQTT servers, each with its own ring"},
 	{SCHEMA_ROOT, "lines", SCHEMA_LIST, .refers = SCHEMA_LINE,
 	 .doc = "serial buses, TCP connections, load sources"},
-	{SCHEMA_ROOT, "devices", SCHEMA_LIST, .refers = SCHEMA_DEVICE, .doc = "units on a line"},
+	{SCHEMA_ROOT, "devices", SCHEMA_LIST, .refers = SCHEMA_DEVICE,
+	 .doc = "units on a line, and holders of subscribed values"},
 	{SCHEMA_ROOT, "definitions", SCHEMA_LIST, .refers = SCHEMA_DEFINITION,
-	 .doc = "which tags go where, how, on which topic"},
+	 .doc = "which tags go where or come from where, how, on which topic"},
 	{SCHEMA_ROOT, "truststores", SCHEMA_LATER, .doc = ""},
 	{SCHEMA_ROOT, "keystores", SCHEMA_LATER, .doc = ""},
 	{SCHEMA_ROOT, "parameters", SCHEMA_LATER, .doc = ""},
@@ -93,6 +118,12 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_PUBLISHER, "flush", SCHEMA_DURATION, FIELD(cfg_publisher, flush_ns), RANGE(0, 10 * S),
 	 .default_text = "0s", .doc = "or when its oldest message has waited this long; 0s: at once"},
 
+	{SCHEMA_PACKAGE, "name", SCHEMA_NAME, SCHEMA_REQUIRED, FIELD(cfg_package, name), .doc = "unique"},
+	{SCHEMA_PACKAGE, "description", SCHEMA_TEXT, FIELD(cfg_package, description), RANGE(0, 1024),
+	 .doc = "for people"},
+	{SCHEMA_PACKAGE, "enabled", SCHEMA_BOOL, FIELD(cfg_package, enabled), .default_text = "true",
+	 .doc = "false: none of its targets is connected"},
+
 	{SCHEMA_TARGET, "name", SCHEMA_NAME, SCHEMA_REQUIRED, FIELD(cfg_target, name),
 	 .doc = "unique, never changed"},
 	{SCHEMA_TARGET, "description", SCHEMA_TEXT, FIELD(cfg_target, description), RANGE(0, 1024),
@@ -106,6 +137,11 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_TARGET, "url", SCHEMA_URLS, .doc = "the same for a single server"},
 	{SCHEMA_TARGET, "failover", SCHEMA_WORD, FIELD(cfg_target, failover), .words = failovers,
 	 .default_text = "ordered", .doc = "ordered: from the first again each time"},
+	{SCHEMA_TARGET, "failback", SCHEMA_DURATION, FIELD(cfg_target, failback_ns), RANGE(0, 7 * DAY),
+	 .default_text = "0s",
+	 .doc = "ordered: back to the first URL after so long at another; 0s: when that one is lost"},
+	{SCHEMA_TARGET, "follow_redirects", SCHEMA_BOOL, FIELD(cfg_target, follow_redirects),
+	 .default_text = "true", .doc = "MQTT 5: to the server that this one names"},
 	{SCHEMA_TARGET, "cluster", SCHEMA_BOOL, FIELD(cfg_target, cluster), .default_text = "false",
 	 .doc = "the URLs are nodes of one server that share its sessions"},
 	{SCHEMA_TARGET, "protocol", SCHEMA_WORD, FIELD(cfg_target, protocol), .words = protocols,
@@ -113,7 +149,7 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_TARGET, "enabled", SCHEMA_BOOL, FIELD(cfg_target, enabled), .default_text = "true",
 	 .doc = "false: saved, and not connected"},
 	{SCHEMA_TARGET, "package", SCHEMA_NAME, FIELD(cfg_target, package), .default_text = "core",
-	 .doc = "targets that are enabled and disabled as one"},
+	 .doc = "one of `packages`, where there are any; or core"},
 	{SCHEMA_TARGET, "client_id", SCHEMA_TEXT, FIELD(cfg_target, client_id), RANGE(1, 256),
 	 .doc = "default: from node and target, the same at each start"},
 	{SCHEMA_TARGET, "user", SCHEMA_TEXT, FIELD(cfg_target, user), RANGE(0, 1024), .doc = "user name"},
@@ -131,7 +167,7 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_TARGET, "connect_timeout", SCHEMA_DURATION, FIELD(cfg_target, connect_timeout_ns),
 	 RANGE(0, HOUR), .default_text = "30s", .doc = "until the server has accepted; 0s: wait"},
 	{SCHEMA_TARGET, "reconnect", SCHEMA_GROUP, .refers = SCHEMA_TARGET_RECONNECT, .doc = "back-off"},
-	{SCHEMA_TARGET, "max_inflight", SCHEMA_INTEGER, FIELD(cfg_target, max_inflight), RANGE(1, 65535),
+	{SCHEMA_TARGET, "max_inflight", SCHEMA_INTEGER, FIELD(cfg_target, max_inflight), RANGE(1, 65279),
 	 .default_text = "256",
 	 .doc = "QoS 1 and 2 messages without an acknowledgement; MQTT 5: at most the server's Receive "
 		"Maximum; "
@@ -140,12 +176,26 @@ const struct schema_key schema_keys[] = {
 	 RANGE(0, 65535), .default_text = "16", .doc = "MQTT 5: aliases used at most; 0: none"},
 	{SCHEMA_TARGET, "max_packet", SCHEMA_SIZE, FIELD(cfg_target, max_packet_bytes), RANGE(256, 256 * MIB),
 	 .default_text = "64KiB", .doc = "largest packet accepted from the server"},
+	{SCHEMA_TARGET, "receive_max", SCHEMA_INTEGER, FIELD(cfg_target, receive_max), RANGE(1, 65535),
+	 .default_text = "256",
+	 .doc = "QoS 1 and 2 messages of the server under way at a time; MQTT 5: it is told"},
+	{SCHEMA_TARGET, "topic_alias_in", SCHEMA_INTEGER, FIELD(cfg_target, topic_alias_in), RANGE(0, 1024),
+	 .default_text = "8",
+	 .doc = "MQTT 5: aliases that the server may use, where there are subscriptions"},
+	{SCHEMA_TARGET, "server_limits", SCHEMA_WORD, FIELD(cfg_target, server_limits),
+	 .words = server_limits, .default_text = "lower",
+	 .doc = "a message whose QoS or retain the server does not offer: lower it, or refuse and count it"},
+	{SCHEMA_TARGET, "user_properties", SCHEMA_PAIRS, FIELD(cfg_target, connect_user),
+	 .doc = "MQTT 5: of CONNECT, {name: text}"},
+	{SCHEMA_TARGET, "message_buffer_window", SCHEMA_DURATION, FIELD(cfg_target, message_buffer_window_ns),
+	 RANGE(0, 30 * S), .default_text = "10s",
+	 .doc = "how long messages of a kept session wait for the subscriptions"},
+	{SCHEMA_TARGET, "max_buffered_messages", SCHEMA_INTEGER, FIELD(cfg_target, max_buffered_messages),
+	 RANGE(0, 300000), .default_text = "20000", .doc = "at most so many of them"},
 	{SCHEMA_TARGET, "buffer", SCHEMA_GROUP, .refers = SCHEMA_BUFFER, .doc = "the ring"},
 	{SCHEMA_TARGET, "will", SCHEMA_GROUP, .refers = SCHEMA_WILL, .doc = "last will"},
 	{SCHEMA_TARGET, "tls", SCHEMA_LATER, .doc = ""},
 	{SCHEMA_TARGET, "trust_all_certificates", SCHEMA_LATER, .doc = ""},
-	{SCHEMA_TARGET, "message_buffer_window", SCHEMA_LATER, .doc = ""},
-	{SCHEMA_TARGET, "max_buffered_messages", SCHEMA_LATER, .doc = ""},
 
 	{SCHEMA_TARGET_RECONNECT, "base", SCHEMA_DURATION, FIELD(cfg_target, reconnect_base_ns),
 	 RANGE(MS, HOUR), .default_text = "1s", .doc = "first pause"},
@@ -175,8 +225,11 @@ const struct schema_key schema_keys[] = {
 	 RANGE(0, (int64_t)UINT32_MAX *S), .default_text = "0s", .doc = "MQTT 5: the server waits this long"},
 	{SCHEMA_WILL, "expiry", SCHEMA_SECONDS, FIELD(cfg_target, will.expiry_s),
 	 RANGE(0, (int64_t)UINT32_MAX *S), .default_text = "0s", .doc = "MQTT 5: message expiry; 0s: none"},
-	{SCHEMA_WILL, "on_connect", SCHEMA_LATER, .doc = ""},
-	{SCHEMA_WILL, "on_disconnect", SCHEMA_LATER, .doc = ""},
+	PROPS(SCHEMA_WILL, cfg_target, will.props, "{node} and {target} are replaced"),
+	{SCHEMA_WILL, "on_connect", SCHEMA_TEXT, FIELD(cfg_target, will.on_connect), RANGE(0, 65535),
+	 .doc = "published to the same topic after each connect"},
+	{SCHEMA_WILL, "on_disconnect", SCHEMA_TEXT, FIELD(cfg_target, will.on_disconnect), RANGE(0, 65535),
+	 .doc = "published to the same topic before an orderly disconnect"},
 
 	{SCHEMA_LINE, "name", SCHEMA_NAME, SCHEMA_REQUIRED, FIELD(cfg_line, name),
 	 .doc = "unique; a synthetic line makes a device of this name"},
@@ -220,8 +273,8 @@ const struct schema_key schema_keys[] = {
 
 	{SCHEMA_DEVICE, "name", SCHEMA_PLAIN_NAME, SCHEMA_REQUIRED, FIELD(cfg_device, name),
 	 .doc = "unique, without dots"},
-	{SCHEMA_DEVICE, "line", SCHEMA_REFERENCE, SCHEMA_REQUIRED, .refers = SCHEMA_LINE,
-	 FIELD(cfg_device, line_idx), .doc = ""},
+	{SCHEMA_DEVICE, "line", SCHEMA_REFERENCE, .refers = SCHEMA_LINE, FIELD(cfg_device, line_idx),
+	 .doc = "without it the tags get their values by subscription"},
 	{SCHEMA_DEVICE, "unit", SCHEMA_INTEGER, FIELD(cfg_device, unit), RANGE(0, 255), .default_text = "1",
 	 .doc = "unit identifier; 1 .. 247 on a serial line"},
 	{SCHEMA_DEVICE, "every", SCHEMA_DURATION, FIELD(cfg_device, every_ns), RANGE(MS, 7 * DAY),
@@ -235,10 +288,11 @@ const struct schema_key schema_keys[] = {
 
 	{SCHEMA_TAG, "name", SCHEMA_NAME, SCHEMA_REQUIRED, FIELD(cfg_tag, name),
 	 .doc = "unique in its device"},
-	{SCHEMA_TAG, "address", SCHEMA_ADDRESS, SCHEMA_REQUIRED, FIELD(cfg_tag, address),
-	 .doc = "input:52, holding:100.3 (bit 3), coil:0, discrete:7; zero-based; or 40001"},
+	{SCHEMA_TAG, "address", SCHEMA_ADDRESS, FIELD(cfg_tag, address),
+	 .doc = "on a line: input:52, holding:100.3 (bit 3), coil:0, discrete:7; zero-based; or 40001"},
 	{SCHEMA_TAG, "type", SCHEMA_WORD, FIELD(cfg_tag, type), .words = types,
-	 .doc = "required for whole registers; a bit is a bool"},
+	 .doc = "required for whole registers; a bit is a bool; float64, the default there, without a line "
+		"only"},
 	{SCHEMA_TAG, "order", SCHEMA_WORD, FIELD(cfg_tag, order), .words = orders,
 	 .doc = "default: the device's"},
 	{SCHEMA_TAG, "scale", SCHEMA_NUMBER, FIELD(cfg_tag, scale), ANY, .default_text = "1",
@@ -262,7 +316,7 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_DEFINITION, "target", SCHEMA_REFERENCE, SCHEMA_REQUIRED, .refers = SCHEMA_TARGET,
 	 FIELD(cfg_definition, target_idx), .doc = ""},
 	{SCHEMA_DEFINITION, "mode", SCHEMA_WORD, FIELD(cfg_definition, mode), .words = modes,
-	 .default_text = "on-change", .doc = "when a message is made"},
+	 .default_text = "on-change", .doc = "when a message is made, or that messages come"},
 	{SCHEMA_DEFINITION, "cycle", SCHEMA_DURATION, FIELD(cfg_definition, cycle_ns), RANGE(MS, 7 * DAY),
 	 .doc = "periodic: how often; required there"},
 	{SCHEMA_DEFINITION, "heartbeat", SCHEMA_DURATION, FIELD(cfg_definition, heartbeat_ns),
@@ -270,21 +324,49 @@ const struct schema_key schema_keys[] = {
 	 .doc = "on-change: at least so often; 0s: never without a change"},
 	{SCHEMA_DEFINITION, "deadband", SCHEMA_GROUP, .refers = SCHEMA_DEFINITION_DEADBAND,
 	 .doc = "on-change: instead of each tag's own"},
-	{SCHEMA_DEFINITION, "tags", SCHEMA_TAGS, SCHEMA_REQUIRED, .doc = "device.tag, or patterns with *"},
+	{SCHEMA_DEFINITION, "tags", SCHEMA_TAGS,
+	 .doc = "device.tag, or patterns with *; subscribe: what takes the value"},
 	{SCHEMA_DEFINITION, "topic", SCHEMA_TEXT, SCHEMA_REQUIRED, FIELD(cfg_definition, topic),
 	 RANGE(1, CFG_TOPIC_BYTES_MAX),
-	 .doc = "{node} {target} {definition} {device} {tag}; the last two give one message a tag"},
+	 .doc = "{node} {target} {definition} {device} {tag}; the last two give one message a tag; "
+		"subscribe: a filter, with + # and $share/NAME/"},
 	{SCHEMA_DEFINITION, "payload", SCHEMA_WORD, FIELD(cfg_definition, payload), .words = payloads,
 	 .default_text = "json", .doc = ""},
 	{SCHEMA_DEFINITION, "qos", SCHEMA_INTEGER, FIELD(cfg_definition, qos), RANGE(0, 2),
-	 .default_text = "0", .doc = ""},
+	 .default_text = "0", .doc = "subscribe: the most that the server may send with"},
 	{SCHEMA_DEFINITION, "retain", SCHEMA_BOOL, FIELD(cfg_definition, retain), .default_text = "false",
 	 .doc = ""},
+	{SCHEMA_DEFINITION, "expiry", SCHEMA_SECONDS, FIELD(cfg_definition, expiry_s),
+	 RANGE(0, (int64_t)UINT32_MAX *S), .default_text = "0s",
+	 .doc = "not sent when older; MQTT 5: the server is told what is left; 0s: none"},
+	PROPS(SCHEMA_DEFINITION, cfg_definition, props, "{node}, {target} and {definition} are replaced"),
+	{SCHEMA_DEFINITION, "value", SCHEMA_TEXT, FIELD(cfg_definition, subscribe.pointer), RANGE(0, 1024),
+	 .doc = "subscribe: JSON pointer to the value, such as /data/0; default: `value`, or the payload "
+		"itself"},
+	{SCHEMA_DEFINITION, "no_local", SCHEMA_BOOL, FIELD(cfg_definition, subscribe.no_local),
+	 .default_text = "false", .doc = "subscribe, MQTT 5: not what this client has published itself"},
+	{SCHEMA_DEFINITION, "retain_as_published", SCHEMA_BOOL,
+	 FIELD(cfg_definition, subscribe.retain_as_published), .default_text = "false",
+	 .doc = "subscribe, MQTT 5: keep the sender's retain; true where `forward` is given"},
+	{SCHEMA_DEFINITION, "retain_handling", SCHEMA_WORD, FIELD(cfg_definition, subscribe.retain_handling),
+	 .words = retain_handlings, .default_text = "send",
+	 .doc = "subscribe, MQTT 5: retained messages at each subscribing, at a new one, or never"},
+	{SCHEMA_DEFINITION, "forward", SCHEMA_GROUP, .refers = SCHEMA_FORWARD,
+	 .doc = "subscribe: pass messages on, as they are, to another target"},
 
 	{SCHEMA_DEFINITION_DEADBAND, "abs", SCHEMA_NUMBER, FIELD(cfg_definition, deadband_size),
 	 RANGE(0, INT64_MAX), .doc = "in the value's unit; one of these two"},
 	{SCHEMA_DEFINITION_DEADBAND, "percent", SCHEMA_NUMBER, FIELD(cfg_definition, deadband_size),
 	 RANGE(0, 100), .doc = "of the last value sent"},
+
+	{SCHEMA_FORWARD, "target", SCHEMA_REFERENCE, SCHEMA_REQUIRED, .refers = SCHEMA_TARGET,
+	 FIELD(cfg_definition, subscribe.forward.target_idx), .doc = "not the definition's own"},
+	{SCHEMA_FORWARD, "topic", SCHEMA_TEXT, FIELD(cfg_definition, subscribe.forward.topic),
+	 RANGE(1, CFG_TOPIC_BYTES_MAX), .default_text = "{topic}",
+	 .doc = "{topic} as it came, {1} .. {9} what the wildcards stood for, {node} {target} {definition}"},
+	{SCHEMA_FORWARD, "max_bytes", SCHEMA_SIZE, FIELD(cfg_definition, subscribe.forward.max_bytes),
+	 RANGE(16, 16 * MIB), .default_text = "4KiB",
+	 .doc = "of topic, properties and payload; larger messages are refused and counted"},
 };
 
 const uint32_t schema_key_count = ARRAY_COUNT(schema_keys);
@@ -296,6 +378,7 @@ static const struct {
 	[SCHEMA_ROOT] = {"file", ""},
 	[SCHEMA_SAMPLER] = {"sampler", "samplers[]"},
 	[SCHEMA_PUBLISHER] = {"publisher", "publishers[]"},
+	[SCHEMA_PACKAGE] = {"package", "packages[]"},
 	[SCHEMA_TARGET] = {"target", "targets[]"},
 	[SCHEMA_TARGET_RECONNECT] = {"reconnect", "targets[].reconnect"},
 	[SCHEMA_BUFFER] = {"buffer", "targets[].buffer"},
@@ -310,6 +393,7 @@ static const struct {
 	[SCHEMA_TAG_DEADBAND] = {"deadband", "devices[].tags[].deadband"},
 	[SCHEMA_DEFINITION] = {"definition", "definitions[]"},
 	[SCHEMA_DEFINITION_DEADBAND] = {"deadband", "definitions[].deadband"},
+	[SCHEMA_FORWARD] = {"forward", "definitions[].forward"},
 };
 static_assert(ARRAY_COUNT(sections) == SCHEMA_SECTION_COUNT, "every section has its words");
 

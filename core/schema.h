@@ -17,6 +17,7 @@ enum schema_section {
 	SCHEMA_ROOT,
 	SCHEMA_SAMPLER,
 	SCHEMA_PUBLISHER,
+	SCHEMA_PACKAGE,
 	SCHEMA_TARGET,
 	SCHEMA_TARGET_RECONNECT,
 	SCHEMA_BUFFER,
@@ -31,8 +32,9 @@ enum schema_section {
 	SCHEMA_TAG_DEADBAND,
 	SCHEMA_DEFINITION,
 	SCHEMA_DEFINITION_DEADBAND,
+	SCHEMA_FORWARD,
 };
-#define SCHEMA_SECTION_COUNT 17
+#define SCHEMA_SECTION_COUNT 19
 
 enum schema_type {
 	SCHEMA_TEXT,       /* uint32_t, an offset into the texts; min .. max bytes */
@@ -54,6 +56,7 @@ enum schema_type {
 	SCHEMA_URLS,      /* one URL or a list */
 	SCHEMA_NETWORKS,  /* one network or a list */
 	SCHEMA_TAGS,      /* one name or pattern, or a list */
+	SCHEMA_PAIRS,     /* struct cfg_pairs: a map of texts, in the order of the file */
 	SCHEMA_GROUP,     /* a map, section `refers`, of the same object */
 	SCHEMA_LIST,      /* a list of maps, section `refers` */
 	SCHEMA_LATER,     /* not supported by this version */

@@ -26,6 +26,7 @@ static const char *type_text(const struct schema_key *k, char *buffer, size_t bu
 	case SCHEMA_URLS: return "URLs";
 	case SCHEMA_NETWORKS: return "networks";
 	case SCHEMA_TAGS: return "tags";
+	case SCHEMA_PAIRS: return "map of texts";
 	case SCHEMA_GROUP: return "map";
 	case SCHEMA_LIST: return "list";
 	case SCHEMA_LATER: return "-";
@@ -72,6 +73,7 @@ static const char *range_text(const struct schema_key *k, char *buffer, size_t b
 		if (k->min == 0)
 			snprintf(buffer, buffer_bytes, k->max == 100 ? "0 .. 100" : "0 or more");
 		break;
+	case SCHEMA_PAIRS: snprintf(buffer, buffer_bytes, "0 .. %u", CFG_PAIRS_PER_OBJECT); break;
 	case SCHEMA_NAME:
 	case SCHEMA_PLAIN_NAME:
 	case SCHEMA_BOOL:

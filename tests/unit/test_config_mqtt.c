@@ -1,0 +1,323 @@
+/* Packages, limits towards a server, and what messages carry in MQTT 5. */
+#include <stdlib.h>
+
+#include "core/clock.h"
+#include "tests/unit/config_case.h"
+
+#define ONE     "targets: [{name: a, url: 'mqtt://b', %s}]"
+#define ONE_311 "targets: [{name: a, url: 'mqtt://b', protocol: 3.1.1, %s}]"
+#define FIELD_SIDE \
+	"lines: [{name: plc, modbus_tcp: {address: h}}]\n" \
+	"devices: [{name: m1, line: plc, tags: [{name: x, address: 'input:1', type: int16}]}]\n"
+#define PUBLISH \
+	"targets: [{name: plant, url: 'mqtt://b'}]\n" FIELD_SIDE \
+	"definitions: [{name: d, target: plant, tags: m1.x, topic: t, %s}]"
+#define PUBLISH_311 \
+	"targets: [{name: plant, url: 'mqtt://b', protocol: 3.1.1}]\n" FIELD_SIDE \
+	"definitions: [{name: d, target: plant, tags: m1.x, topic: t, %s}]"
+
+TEST(packages_are_declared_and_targets_refer_to_them)
+{
+	parse_good("packages: [{name: core}, {name: cloud, description: far, enabled: false}]\n"
+		   "targets: [{name: a, url: 'mqtt://b', package: cloud}, {name: b, url: 'mqtt://b'}]");
+	EXPECT_EQ(c->package_count, 2);
+	EXPECT_EQ(c->targets[0].package_idx, 1);
+	EXPECT_EQ(c->targets[1].package_idx, 0);
+	EXPECT(c->packages[0].enabled);
+	EXPECT(!c->packages[1].enabled);
+	EXPECT_TEXT(cfg_text(c, c->packages[1].name), "cloud");
+	EXPECT_TEXT(cfg_text(c, c->packages[1].description), "far");
+	EXPECT_EQ(c->packages[1].place.line, 1);
+	config_free(c);
+}
+
+TEST(packages_that_only_targets_name_are_there_and_enabled)
+{
+	parse_good("targets: [{name: a, url: 'mqtt://b', package: x}, {name: b, url: 'mqtt://b'},"
+		   "{name: c, url: 'mqtt://b', package: x}]");
+	EXPECT_EQ(c->package_count, 2);
+	EXPECT_EQ(c->targets[0].package_idx, 0);
+	EXPECT_EQ(c->targets[1].package_idx, 1);
+	EXPECT_EQ(c->targets[2].package_idx, 0);
+	EXPECT_TEXT(cfg_text(c, c->packages[1].name), "core");
+	EXPECT(c->packages[0].enabled);
+	EXPECT(c->packages[1].enabled);
+	config_free(c);
+}
+
+TEST(where_packages_are_declared_an_unknown_one_is_a_mistake)
+{
+	expect_mistake("packages: [{name: cloud}]\ntargets: [{name: a, url: 'mqtt://b', package: clout}]",
+		       "there is no package `clout`; did you mean `cloud`?");
+	expect_mistake("packages: []\ntargets: [{name: a, url: 'mqtt://b', package: zzz}]",
+		       "add it to the section `packages`");
+	parse_good("packages: [{name: cloud}]\ntargets: [{name: a, url: 'mqtt://b', package: core}]");
+	EXPECT_EQ(c->targets[0].package_idx, 1);
+	config_free(c);
+	parse_good("packages:\ntargets: [{name: a, url: 'mqtt://b', package: zzz}]");
+	config_free(c);
+	expect_mistake("packages: [{name: x}, {name: x}]", "there is a package `x` already");
+	expect_mistake("packages: [{nam: cloud, name: cloud}]\ntargets: [{name: a, url: 'mqtt://b', package: "
+		       "cloud}]",
+		       "unknown key `nam`");
+	expect_mistake("packages: [5]\ntargets: [{name: a, url: 'mqtt://b', package: x}]",
+		       "a package is a map");
+}
+
+TEST(there_are_256_packages_at_most)
+{
+	size_t size = 1 << 16, at = 0;
+	char *yaml = malloc(size);
+
+	at += (size_t)snprintf(yaml, size, "targets:\n");
+	for (int i = 0; i < 256; i++)
+		at += (size_t)snprintf(yaml + at, size - at, "- {name: t%d, url: 'mqtt://b', package: p%d}\n",
+				       i, i);
+	parse_good(yaml);
+	EXPECT_EQ(c->package_count, 256);
+	config_free(c);
+	snprintf(yaml + at, size - at, "- {name: t, url: 'mqtt://b'}\n");
+	expect_mistake(yaml, "more than 256 packages");
+
+	at = (size_t)snprintf(yaml, size, "packages:\n");
+	for (int i = 0; i < 257; i++)
+		at += (size_t)snprintf(yaml + at, size - at, "- {name: p%d}\n", i);
+	expect_mistake(yaml, "`packages` has 257 entries; at most 256");
+	free(yaml);
+}
+
+TEST(limits_towards_a_server_have_their_defaults)
+{
+	const struct cfg_target *t;
+
+	parse_good("targets: [{name: a, url: 'mqtt://b'}]");
+	t = &c->targets[0];
+	EXPECT_EQ(t->failback_ns, 0);
+	EXPECT(t->follow_redirects);
+	EXPECT_EQ(t->receive_max, 256);
+	EXPECT_EQ(t->topic_alias_in, 8);
+	EXPECT_EQ(t->server_limits, CFG_LIMITS_LOWER);
+	EXPECT_EQ(t->connect_user.count, 0);
+	EXPECT_EQ(t->message_buffer_window_ns, 10 * NS_PER_S);
+	EXPECT_EQ(t->max_buffered_messages, 20000);
+	config_free(c);
+	parse_good("targets: [{name: a, url: 'mqtt://b', protocol: 3.1.1}]");
+	t = &c->targets[0];
+	EXPECT(!t->follow_redirects);
+	EXPECT_EQ(t->receive_max, 256);
+	EXPECT_EQ(t->topic_alias_in, 0);
+	config_free(c);
+}
+
+TEST(limits_towards_a_server_are_accepted_at_both_ends_and_not_beyond)
+{
+	static const struct {
+		const char *value;
+		bool is_good;
+	} cases[] = {
+		{"receive_max: 1", true},
+		{"receive_max: 65535", true},
+		{"receive_max: 0", false},
+		{"receive_max: 65536", false},
+		{"topic_alias_in: 0", true},
+		{"topic_alias_in: 1024", true},
+		{"topic_alias_in: 1025", false},
+		{"server_limits: lower", true},
+		{"server_limits: refuse", true},
+		{"server_limits: drop", false},
+		{"follow_redirects: false", true},
+		{"message_buffer_window: 0s", true},
+		{"message_buffer_window: 30s", true},
+		{"message_buffer_window: 30001ms", false},
+		{"max_buffered_messages: 0", true},
+		{"max_buffered_messages: 300000", true},
+		{"max_buffered_messages: 300001", false},
+		{"will: {topic: t, on_connect: '', on_disconnect: x}", true},
+		{"will: {topic: t, on_connect: }", false},
+		{"will: {topic: t, payload_format: utf8}", true},
+		{"will: {topic: t, payload_format: text}", false},
+		{"will: {topic: t, content_type: ''}", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
+		ck_assert_msg(accepts(ONE, cases[i].value) == cases[i].is_good, "%s", cases[i].value);
+}
+
+TEST(failback_needs_a_first_url_and_another)
+{
+	parse_good("targets: [{name: a, urls: ['mqtt://b', 'mqtt://c'], failback: 10min}]");
+	EXPECT_EQ(c->targets[0].failback_ns, 600 * NS_PER_S);
+	config_free(c);
+	expect_mistake("targets: [{name: a, urls: ['mqtt://b'], failback: 1s}]", "more than one URL");
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', failback: 1s}]", "more than one URL");
+	expect_mistake("targets: [{name: a, urls: 'mqtt://b', failback: 1s}]", "more than one URL");
+	expect_mistake("targets: [{name: a, urls: ['mqtt://b', 'mqtt://c'], failback: 1s, failover: "
+		       "round-robin}]",
+		       "`failover: ordered`");
+	EXPECT(accepts(ONE, "failback: 0s"));
+	expect_mistake("targets: [{name: a, urls: [], failback: 1s}]", "write 1 to 16");
+}
+
+TEST(keys_of_mqtt5_are_refused_in_a_target_of_3_1_1)
+{
+	static const char *const keys[] = {
+		"follow_redirects: true",
+		"topic_alias_in: 1",
+		"user_properties: {a: b}",
+		"will: {topic: t, content_type: a}",
+		"will: {topic: t, payload_format: utf8}",
+		"will: {topic: t, response_topic: a}",
+		"will: {topic: t, correlation_data: a}",
+		"will: {topic: t, user_properties: {a: b}}",
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(keys); i++) {
+		ck_assert_msg(accepts(ONE, keys[i]), "%s", keys[i]);
+		ck_assert_msg(!accepts(ONE_311, keys[i]), "%s", keys[i]);
+	}
+	EXPECT(accepts(ONE_311, "receive_max: 5, server_limits: refuse"));
+	EXPECT(accepts(ONE_311, "will: {topic: t, on_connect: a, on_disconnect: b}"));
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', protocol: 3.1.1, topic_alias_in: 1}]",
+		       "`topic_alias_in` needs `protocol: 5`");
+}
+
+TEST(a_will_has_properties_and_payloads_of_its_own)
+{
+	const struct cfg_will *w;
+
+	parse_good("node: n\ntargets: [{name: a, url: 'mqtt://b', will: {topic: '{node}/s', content_type: "
+		   "text/plain, payload_format: utf8, response_topic: '{target}/r/{node}', correlation_data: "
+		   "id, user_properties: {k: v}, on_connect: up, on_disconnect: ''}}]");
+	w = &c->targets[0].will;
+	EXPECT_TEXT(cfg_text(c, w->topic), "n/s");
+	EXPECT_TEXT(cfg_text(c, w->props.content_type), "text/plain");
+	EXPECT_EQ(w->props.payload_format, CFG_FORMAT_UTF8);
+	EXPECT_TEXT(cfg_text(c, w->props.response_topic), "a/r/n");
+	EXPECT_TEXT(cfg_text(c, w->props.correlation_data), "id");
+	EXPECT_EQ(w->props.user.count, 1);
+	EXPECT(w->has_on_connect);
+	EXPECT_TEXT(cfg_text(c, w->on_connect), "up");
+	EXPECT(w->has_on_disconnect);
+	EXPECT_EQ(w->on_disconnect, 0);
+	config_free(c);
+	parse_good("targets: [{name: a, url: 'mqtt://b', will: {topic: t}}]");
+	w = &c->targets[0].will;
+	EXPECT(!w->has_on_connect);
+	EXPECT(!w->has_on_disconnect);
+	EXPECT_EQ(w->props.payload_format, CFG_FORMAT_NONE);
+	EXPECT_EQ(w->props.response_topic, 0);
+	config_free(c);
+}
+
+TEST(the_response_topic_of_a_will_is_a_topic_to_publish_to)
+{
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', will: {topic: t, response_topic: 'a/+'}}]",
+		       "`response_topic` of a will");
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', will: {topic: t, response_topic: 'a/{tag}'}}]",
+		       "unknown placeholder");
+}
+
+TEST(user_properties_keep_the_order_of_the_file)
+{
+	const struct cfg_target *t;
+
+	parse_good("targets: [{name: a, url: 'mqtt://b', user_properties: {site: hall, a: 5, empty: ''}},"
+		   "{name: b, url: 'mqtt://b', user_properties: {z: y}}]");
+	t = &c->targets[0];
+	EXPECT_EQ(c->pair_count, 4);
+	EXPECT_EQ(t->connect_user.first, 0);
+	EXPECT_EQ(t->connect_user.count, 3);
+	EXPECT_TEXT(cfg_text(c, c->pairs[0].name), "site");
+	EXPECT_TEXT(cfg_text(c, c->pairs[0].value), "hall");
+	EXPECT_TEXT(cfg_text(c, c->pairs[1].name), "a");
+	EXPECT_TEXT(cfg_text(c, c->pairs[1].value), "5");
+	EXPECT_EQ(c->pairs[2].value, 0);
+	EXPECT_EQ(c->targets[1].connect_user.first, 3);
+	EXPECT_EQ(c->targets[1].connect_user.count, 1);
+	config_free(c);
+}
+
+TEST(user_properties_are_names_and_texts)
+{
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', user_properties: [a, b]}]",
+		       "write {name: text, ...}");
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', user_properties: {a: [b]}}]",
+		       "write {name: text}");
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', user_properties: {[a]: b}}]",
+		       "write {name: text}");
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', user_properties: {a: }}]", "has no text");
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', user_properties: {a: b, c: d, a: e}}]",
+		       "this name is in `user_properties` twice");
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', user_properties: {a: \"x\\0\"}}]", "zero byte");
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', user_properties: {\"\\0\": x}}]", "zero byte");
+	EXPECT_EQ(parse("targets: [{name: a, url: 'mqtt://b', user_properties: {a: \xed\xa0\x80}}]"),
+		  -EINVAL);
+	EXPECT(strstr(errors.lines[0], "UTF-8"));
+	config_errors_free(&errors);
+	expect_mistake("targets: [{name: a, url: 'mqtt://b', user_properties: {a: \"\\ud800\"}}]",
+		       "not YAML");
+}
+
+TEST(a_user_property_is_1024_bytes_at_most)
+{
+	char text[1026] = "";
+
+	memset(text, 'a', 1024);
+	EXPECT(accepts("targets: [{name: a, url: 'mqtt://b', user_properties: {k: %s}}]", text));
+	EXPECT(accepts("targets: [{name: a, url: 'mqtt://b', user_properties: {? %s : v}}]", text));
+	text[1024] = 'a';
+	EXPECT(!accepts("targets: [{name: a, url: 'mqtt://b', user_properties: {k: %s}}]", text));
+	EXPECT(!accepts("targets: [{name: a, url: 'mqtt://b', user_properties: {? %s : v}}]", text));
+}
+
+TEST(an_object_has_64_user_properties_at_most)
+{
+	char map[1024] = "{";
+	size_t at = 1;
+
+	for (int i = 0; i < 64; i++)
+		at += (size_t)snprintf(map + at, sizeof(map) - at, "k%d: v, ", i);
+	snprintf(map + at, sizeof(map) - at, "}");
+	EXPECT(accepts("targets: [{name: a, url: 'mqtt://b', user_properties: %s}]", map));
+	snprintf(map + at, sizeof(map) - at, "k: v}");
+	EXPECT(!accepts("targets: [{name: a, url: 'mqtt://b', user_properties: %s}]", map));
+}
+
+TEST(a_message_carries_what_its_definition_says)
+{
+	const struct cfg_definition *d;
+
+	parse_good("node: n\ntargets: [{name: plant, url: 'mqtt://b'}]\n" FIELD_SIDE
+		   "definitions: [{name: d, target: plant, tags: m1.x, topic: t, expiry: 90s, content_type: "
+		   "application/json, payload_format: bytes, response_topic: '{node}/{target}/{definition}', "
+		   "correlation_data: c1, user_properties: {a: b, c: d}}]");
+	d = &c->definitions[0];
+	EXPECT_EQ(d->expiry_s, 90);
+	EXPECT_TEXT(cfg_text(c, d->props.content_type), "application/json");
+	EXPECT_EQ(d->props.payload_format, CFG_FORMAT_BYTES);
+	EXPECT_TEXT(cfg_text(c, d->props.response_topic), "n/plant/d");
+	EXPECT_TEXT(cfg_text(c, d->props.correlation_data), "c1");
+	EXPECT_EQ(d->props.user.count, 2);
+	EXPECT_TEXT(cfg_text(c, c->pairs[d->props.user.first + 1].name), "c");
+	EXPECT_EQ(d->subscribe.forward.target_idx, CFG_NONE);
+	config_free(c);
+}
+
+TEST(a_definition_of_3_1_1_has_an_expiry_and_no_properties)
+{
+	static const char *const keys[] = {
+		"content_type: a",     "payload_format: bytes",   "response_topic: a",
+		"correlation_data: a", "user_properties: {a: b}",
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(keys); i++) {
+		ck_assert_msg(accepts(PUBLISH, keys[i]), "%s", keys[i]);
+		ck_assert_msg(!accepts(PUBLISH_311, keys[i]), "%s", keys[i]);
+	}
+	EXPECT(accepts(PUBLISH_311, "expiry: 10s"));
+	EXPECT(!accepts(PUBLISH, "expiry: 1500ms"));
+	EXPECT(accepts(PUBLISH, "expiry: 4294967295s"));
+	EXPECT(!accepts(PUBLISH, "expiry: 4294967296s"));
+	EXPECT(!accepts(PUBLISH, "response_topic: 'a/{device}'"));
+	EXPECT(!accepts(PUBLISH, "response_topic: 'a/#'"));
+}
