@@ -56,6 +56,41 @@ expect 'exit status when started with a bad file' $? 2
 expect 'exit status of a file that is not there' $? 2
 contains "$work/err" none.yaml || fail 'the message does not name the file'
 
+# What comes by subscription: the same, in a file of its own.
+cat >"$work/bad.yaml" <<'END'
+packages: [{name: cloud}]
+targets:
+  - {name: a, url: "mqtt://127.0.0.1:1883", package: clout}
+  - {name: b, url: "mqtt://127.0.0.1:1883", protocol: 3.1.1, user_properties: {site: hall}}
+  - {name: c, url: "mqtt://127.0.0.1:1883", failback: 1min}
+lines: [{name: load, synthetic: {tags: 1}}]
+devices: [{name: in, every: 1s, tags: [{name: x}]}]
+definitions:
+  - {name: d1, target: a, mode: subscribe, tags: in.x, topic: "a/#/b"}
+  - {name: d2, target: a, mode: subscribe, tags: load.t0, topic: a}
+  - {name: d3, target: a, mode: subscribe, topic: "+/b", forward: {target: a}}
+  - {name: d4, target: a, mode: subscribe, topic: "+/b", forward: {target: b, topic: "{2}"}}
+  - {name: d5, target: a, mode: subscribe, topic: a, tags: in.x, retain: true}
+  - {name: d6, target: a, mode: subscribe, topic: a, tags: in.x, value: a/b}
+END
+"$build/ringmaind" -c "$work/bad.yaml" --check >"$work/out" 2>"$work/err"
+expect 'exit status of bad subscriptions' $? 2
+while read -r line word; do
+	matches "$work/err" "^[^:]*bad\.yaml:$line:[0-9]+: .*$word" || fail "no message about line $line with \`$word\`"
+done <<'END'
+3 did you mean .cloud
+4 protocol: 5
+5 more than one URL
+7 needs a device with .line
+9 last level
+10 writing to devices is not supported
+11 go round for ever
+12 fewer
+13 retain_handling
+14 JSON pointer
+END
+has_lines "$work/err" 10 || fail "fewer than ten messages"
+
 cat >"$work/good.yaml" <<'END'
 targets: [{name: plant, url: "mqtt://127.0.0.1:1883"}]
 lines: [{name: load, synthetic: {tags: 10, rate: 100}}]

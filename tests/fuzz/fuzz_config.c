@@ -17,26 +17,52 @@ static void check_texts(const struct cfg *c)
 		ASSERT(c->devices[i].name > 0 && c->devices[i].name < c->text_bytes);
 }
 
+static void check_pairs(const struct cfg *c, struct cfg_pairs pairs)
+{
+	ASSERT(pairs.count <= CFG_PAIRS_PER_OBJECT);
+	ASSERT(pairs.first + pairs.count <= c->pair_count);
+	for (uint32_t i = pairs.first; i < pairs.first + pairs.count; i++) {
+		ASSERT(c->pairs[i].name < c->text_bytes);
+		ASSERT(c->pairs[i].value < c->text_bytes);
+	}
+}
+
+static void check_definition(const struct cfg *c, const struct cfg_definition *d)
+{
+	uint32_t forward = d->subscribe.forward.target_idx;
+
+	ASSERT(d->target_idx < c->target_count);
+	ASSERT(d->ref_first + d->ref_count <= c->ref_count);
+	ASSERT(forward == CFG_NONE || forward < c->target_count);
+	ASSERT(forward != d->target_idx);
+	ASSERT(forward == CFG_NONE || d->mode == CFG_MODE_SUBSCRIBE);
+	ASSERT(d->ref_count > 0 || forward != CFG_NONE);
+	check_pairs(c, d->props.user);
+	for (uint32_t i = d->ref_first; i < d->ref_first + d->ref_count; i++)
+		ASSERT(d->mode != CFG_MODE_SUBSCRIBE ||
+		       c->devices[c->tags[c->refs[i]].device_idx].line_idx == CFG_NONE);
+}
+
 static void check_indices(const struct cfg *c)
 {
 	for (uint32_t i = 0; i < c->target_count; i++) {
 		ASSERT(c->targets[i].publisher_idx < c->publisher_count);
+		ASSERT(c->targets[i].package_idx < c->package_count);
+		check_pairs(c, c->targets[i].connect_user);
+		check_pairs(c, c->targets[i].will.props.user);
 		ASSERT(c->targets[i].url_count > 0);
 		ASSERT(c->targets[i].url_first + c->targets[i].url_count <= c->url_count);
 	}
 	for (uint32_t i = 0; i < c->line_count; i++)
 		ASSERT(c->lines[i].sampler_idx < c->sampler_count);
 	for (uint32_t i = 0; i < c->device_count; i++) {
-		ASSERT(c->devices[i].line_idx < c->line_count);
+		ASSERT(c->devices[i].line_idx == CFG_NONE || c->devices[i].line_idx < c->line_count);
 		ASSERT(c->devices[i].tag_first + c->devices[i].tag_count <= c->tag_count);
-	}
-	for (uint32_t i = 0; i < c->definition_count; i++) {
-		ASSERT(c->definitions[i].target_idx < c->target_count);
-		ASSERT(c->definitions[i].ref_first + c->definitions[i].ref_count <= c->ref_count);
-		ASSERT(c->definitions[i].ref_count > 0);
 	}
 	for (uint32_t i = 0; i < c->ref_count; i++)
 		ASSERT(c->refs[i] < c->tag_count);
+	for (uint32_t i = 0; i < c->definition_count; i++)
+		check_definition(c, &c->definitions[i]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
