@@ -228,7 +228,7 @@ static int wildcard_text(struct bytes filter, struct bytes topic, uint32_t n, st
 		bool is_hash = bytes_equal(want, bytes_of_text("#"));
 
 		if (is_hash && ++seen == n) {
-			*out = bytes_of(t.at, topic_more ? reader_left(&t) : 0);
+			*out = bytes_of(t.at, reader_left(&t));
 			return 0;
 		}
 		if (is_hash || !topic_more)

@@ -2,6 +2,9 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "core/payload.h"
+#include "core/ring.h"
+#include "core/topic.h"
 #include "tests/unit/config_case.h"
 
 #define ONE     "targets: [{name: a, url: 'mqtt://b', %s}]"
@@ -320,4 +323,34 @@ TEST(a_definition_of_3_1_1_has_an_expiry_and_no_properties)
 	EXPECT(!accepts(PUBLISH, "expiry: 4294967296s"));
 	EXPECT(!accepts(PUBLISH, "response_topic: 'a/{device}'"));
 	EXPECT(!accepts(PUBLISH, "response_topic: 'a/#'"));
+}
+
+/* As many tags as fit into one message; then 64 KiB of user properties beside them. */
+TEST(the_properties_of_a_message_count_for_its_size)
+{
+	uint64_t room = RING_RECORD_BYTES_MAX - PAYLOAD_GROUP_BYTES - 2 * TOPIC_BYTES_MAX - 1024, used = 0;
+	char tag[16], file[512], value[1025] = "", *map = malloc(1 << 17);
+	uint32_t count = 0;
+	size_t at = 0;
+
+	for (;; count++) {
+		used += payload_tag_bytes_max((size_t)snprintf(tag, sizeof(tag), "l.t%u", count));
+		if (used > room)
+			break;
+	}
+	memset(value, 'v', 1024);
+	for (int i = 0; i < 64; i++)
+		at += (size_t)snprintf(map + at, (1 << 17) - at, "\n      k%d: %s", i, value);
+	snprintf(file, sizeof(file),
+		 "targets: [{name: plant, url: 'mqtt://b'}]\nlines: [{name: l, synthetic: {tags: %u}}]\n"
+		 "definitions:\n  - name: d\n    target: plant\n    tags: 'l.*'\n    topic: t\n",
+		 count);
+	parse_good(file);
+	config_free(c);
+	map = realloc(map, at + sizeof(file) + 32);
+	memmove(map + strlen(file) + 20, map, at + 1);
+	memcpy(map, file, strlen(file));
+	memcpy(map + strlen(file), "    user_properties:", 20);
+	expect_mistake(map, "could be larger than 16 MiB");
+	free(map);
 }

@@ -208,6 +208,24 @@ TEST(definitions_of_one_filter_ask_for_the_same)
 		       "`retain_handling` is another");
 }
 
+/* Those of another target between them, with the same filter, are not what they are compared with. */
+TEST(definitions_are_compared_within_their_target)
+{
+	expect_mistake(
+		PAIR
+		"{name: e, target: b, mode: subscribe, topic: x/n1, forward: {target: a}},"
+		"{name: f, target: b, mode: subscribe, topic: x/n1, no_local: true, forward: {target: old}}]",
+		"`no_local` is another than in definition `e`");
+}
+
+TEST(publishing_to_a_topic_asks_nothing_of_its_subscription)
+{
+	parse_good(PLANT "definitions: [{name: d, target: a, topic: x, tags: in.x}, {name: e, target: a, "
+			 "mode: subscribe,"
+			 " topic: x, tags: 'in.*', no_local: true}]");
+	config_free(c);
+}
+
 TEST(definitions_of_different_filters_or_targets_ask_for_what_they_want)
 {
 	parse_good(

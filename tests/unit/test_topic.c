@@ -185,7 +185,8 @@ TEST(a_forwarded_topic_is_no_longer_than_mqtt_allows)
 TEST(a_topic_that_its_filter_does_not_match_is_refused_or_gives_its_own_text)
 {
 	EXPECT_EQ(forward_result("{2}", "a/b", "a/+/+", 10), -EINVAL);
-	EXPECT_EQ(forward_result("{1}", "a", "a/b/+", 10), -EINVAL);
+	EXPECT_EQ(forward_result("x{1}", "a", "a/b/+", 10), -EINVAL);
+	EXPECT_EQ(forward_result("x{1}", "a", "a/+", 10), -EINVAL);
 	EXPECT_EQ(forward_result("{1}", "a", "b", 10), -EINVAL);
 	EXPECT_EQ(forward_result("{2}", "a/b", "#", 10), -EINVAL);
 	EXPECT_EQ(forward_result("{tag}", "a", "#", 10), -EINVAL);
