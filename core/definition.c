@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/carried.h"
 #include "core/payload.h"
 
 static void touch(struct definition_lane *lane, uint32_t target_idx)
@@ -61,7 +62,7 @@ static bool send_channel(struct definition_lane *lane, uint32_t channel_idx, str
 	struct definitions *d = lane->all;
 	const struct channel *ch = &d->channels[channel_idx];
 	struct definition_port *port = &d->ports[ch->target_idx];
-	uint32_t ring_lane = port->lane_of_sampler[lane->sampler_idx];
+	uint32_t ring_lane = port->lane_of_source[lane->source_idx];
 	uint8_t *payload;
 
 	ASSERT(port->ring);
@@ -76,6 +77,28 @@ static bool send_channel(struct definition_lane *lane, uint32_t channel_idx, str
 	touch(lane, ch->target_idx);
 	counter_add(&lane->metrics->messages, 1);
 	return true;
+}
+
+uint8_t *definition_forward_begin(struct definition_lane *lane, uint32_t target_idx, uint64_t headroom_bytes,
+				  uint64_t payload_bytes_max, struct mono now)
+{
+	struct definition_port *port = &lane->all->ports[target_idx];
+
+	ASSERT(port->lane_of_source[lane->source_idx] != DEFINITION_NO_LANE);
+	if (headroom_bytes + payload_bytes_max > port->record_bytes_max)
+		return NULL;
+	return ring_reserve(port->ring, port->lane_of_source[lane->source_idx], (uint32_t)headroom_bytes,
+			    (uint32_t)payload_bytes_max, now);
+}
+
+void definition_forward_end(struct definition_lane *lane, uint32_t target_idx, uint32_t payload_bytes,
+			    struct mono now)
+{
+	struct definition_port *port = &lane->all->ports[target_idx];
+
+	ring_commit(port->ring, port->lane_of_source[lane->source_idx], CHANNEL_CARRIED, payload_bytes, now);
+	touch(lane, target_idx);
+	counter_add(&lane->metrics->messages, 1);
 }
 
 /* --- heartbeat of single tags: a queue by the time of the last message, so the next one due is at its head --- */
@@ -217,7 +240,7 @@ void definition_flush(struct definition_lane *lane, struct wall time, struct mon
 			continue;
 		}
 		lane->dirty_flag[channel_idx] = false;
-		if (beat_idx && d->beats[beat_idx - 1].sampler_idx == lane->sampler_idx) {
+		if (beat_idx && d->beats[beat_idx - 1].source_idx == lane->source_idx) {
 			struct beat *b = &d->beats[beat_idx - 1];
 
 			timer_set(&lane->timers, &b->timer, mono_add(now, b->period_ns));
@@ -289,7 +312,7 @@ void definition_start(struct definition_lane *lane, struct mono now)
 	for (uint32_t i = 0; i < d->beat_count; i++) {
 		struct beat *b = &d->beats[i];
 
-		if (b->sampler_idx != lane->sampler_idx || b->kind == BEAT_TAG_HEARTBEAT)
+		if (b->source_idx != lane->source_idx || b->kind == BEAT_TAG_HEARTBEAT)
 			continue; /* a tag's begins with its first message */
 		b->due = mono_add(now, b->period_ns);
 		timer_set(&lane->timers, &b->timer, b->due);

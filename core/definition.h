@@ -5,9 +5,12 @@
  *
  *     definition_update  ->  feed (tag x on-change definition)  ->  channel (topic, QoS)  ->  ring of the target
  *     definition_tick    ->  beat (cycle or heartbeat)          ->  channel               ->  ring of the target
+ *     definition_forward ->  a message as it came                                         ->  ring of another target
+ *
+ *           Sources of values are the samplers, and the publishers for what comes by subscription. Each has a lane here.
  *
  * Owner:    built from the configuration before the threads start. Threads: a struct definition_lane belongs to one
- *           sampler thread; channels are read-only and may be read by publishers; everything else is private.
+ *           source's thread; channels are read-only and may be read by publishers; everything else is private.
  * Memory:   all of it in definitions_open.
  * Errors:   a message that finds no room in its ring is dropped and counted there; the change is tried again at the
  *           tag's next sample.
@@ -24,9 +27,12 @@
 #include "core/time_text.h"
 #include "core/timers.h"
 
-/* Room before each payload for the publisher's header, beside the topic: fixed header 5, topic length 2, packet
- * identifier 2, property length 1 and topic alias 3, rounded up. */
-#define CHANNEL_HEADER_BYTES 16u
+/* Room before each payload for the publisher's header, beside topic and properties: fixed header 5, topic length 2, packet
+ * identifier 2, property length up to 4, topic alias 3 and expiry 5, rounded up. */
+#define CHANNEL_HEADER_BYTES 24u
+
+/* "No source": the tag's values come from nowhere. */
+#define DEFINITION_NO_SOURCE UINT32_MAX
 
 /* One topic of one definition. */
 struct channel {
@@ -38,6 +44,7 @@ struct channel {
 	uint32_t beat_idx;                   /* + 1; a group's heartbeat; 0: none */
 	uint32_t headroom_bytes;
 	uint32_t payload_bytes_max;
+	uint32_t expiry_s; /* 0: none */
 	enum cfg_payload payload;
 	uint8_t qos;
 	bool retain;
@@ -50,7 +57,15 @@ struct definition_port {
 	uint32_t channel_count;
 	uint32_t record_bytes_max;
 	uint32_t lane_count;
-	uint8_t *lane_of_sampler;
+	uint8_t *lane_of_source;
+};
+
+/* What became of messages, by definition; written by its target's publisher. */
+struct definition_counts {
+	struct counter refused;  /* publishing: the server's limits do not admit them, or it said no */
+	struct counter received; /* subscribing: messages that it was given */
+	struct counter values, rejected;       /* subscribing: values taken; payloads that gave none */
+	struct counter forwarded, unforwarded; /* subscribing: passed on; too large for that, or no room */
 };
 
 /* One tag in one on-change definition; its sampler's. Links are feed indices + 1, 0 ends. */
@@ -69,10 +84,10 @@ struct feed {
 
 enum beat_kind { BEAT_CYCLE, BEAT_TAG_HEARTBEAT, BEAT_GROUP_HEARTBEAT };
 
-/* A recurring duty of one sampler in one definition. */
+/* A recurring duty of one source in one definition. */
 struct beat {
 	struct timer timer;
-	uint32_t sampler_idx;
+	uint32_t source_idx;
 	enum beat_kind kind;
 	uint64_t period_ns;
 	uint32_t channel_first,
@@ -87,7 +102,7 @@ struct definitions;
 
 struct definition_lane {
 	struct definitions *all;
-	uint32_t sampler_idx;
+	uint32_t source_idx;
 	struct timers timers;
 	struct time_cache cache;
 	uint32_t *touched; /* targets with new messages since definition_touched_clear */
@@ -112,9 +127,20 @@ struct definitions {
 	struct beat *beats;
 	uint32_t beat_count;
 	uint32_t *beat_channels;
-	struct definition_lane *lanes; /* one a sampler */
+	struct definition_lane *lanes;    /* one a source */
+	uint32_t source_count;            /* samplers, then publishers */
+	uint32_t *source_of_tag;          /* or DEFINITION_NO_SOURCE */
+	struct definition_counts *counts; /* by definition */
 	char *topics;
 };
+
+static inline uint32_t definition_source_of_publisher(const struct cfg *c, uint32_t publisher_idx)
+{
+	return c->sampler_count + publisher_idx;
+}
+
+/* Most bytes that the properties of a definition's messages take, without Topic Alias and expiry. */
+uint32_t definition_props_bytes_max(const struct cfg *c, const struct cfg_props *p);
 
 /* Expands everything. The configuration and the tags are borrowed. -ENOMEM. */
 NODISCARD int definitions_open(struct definitions **out, const struct cfg *c, struct tag_table *tags);
@@ -125,22 +151,30 @@ uint64_t definitions_memory_bytes(const struct definitions *d);
 
 /* Before the threads start: where the target's messages go, and where a lane counts. */
 void definitions_attach_ring(struct definitions *d, uint32_t target_idx, struct ring *ring);
-void definitions_attach_metrics(struct definitions *d, uint32_t sampler_idx, struct sampler_metrics *metrics);
+void definitions_attach_metrics(struct definitions *d, uint32_t source_idx, struct sampler_metrics *metrics);
 
-/* Sampler, at start: cycles begin at `now`. */
+/* Source, at start: cycles begin at `now`. */
 void definition_start(struct definition_lane *lane, struct mono now);
 
-/* Sampler: a raw value was read; it is scaled, kept, and what must be told is told (group messages at flush). */
+/* Source: a raw value was read; it is scaled, kept, and what must be told is told (group messages at flush). */
 void definition_update(struct definition_lane *lane, uint32_t tag_idx, struct value raw, struct wall time,
 		       struct mono now);
-/* Sampler: reading failed. */
+/* Source: reading failed. */
 void definition_update_bad(struct definition_lane *lane, uint32_t tag_idx, enum tag_quality why,
 			   struct wall time, struct mono now);
 
-/* Sampler, after a run of updates: group messages, one a definition however many of its tags have changed. */
+/* Source, after a run of updates: group messages, one a definition however many of its tags have changed. */
 void definition_flush(struct definition_lane *lane, struct wall time, struct mono now);
 
-/* Sampler: cycles and heartbeats that are due; at most one message a channel. */
+/* Source: room in a target's ring for a message that brings its own topic (core/carried.h), or NULL: it does not fit, or the
+ * ring had no room. Written and then sent by definition_forward_end, or reserved again. */
+NODISCARD uint8_t *definition_forward_begin(struct definition_lane *lane, uint32_t target_idx,
+					    uint64_t headroom_bytes, uint64_t payload_bytes_max,
+					    struct mono now);
+void definition_forward_end(struct definition_lane *lane, uint32_t target_idx, uint32_t payload_bytes,
+			    struct mono now);
+
+/* Source: cycles and heartbeats that are due; at most one message a channel. */
 void definition_tick(struct definition_lane *lane, struct wall time, struct mono now);
 
 static inline struct mono definition_deadline(const struct definition_lane *lane)
@@ -148,7 +182,7 @@ static inline struct mono definition_deadline(const struct definition_lane *lane
 	return timers_next(&lane->timers);
 }
 
-/* Sampler: the targets that touched[] named have been told. */
+/* Source: the targets that touched[] named have been told. */
 void definition_touched_clear(struct definition_lane *lane);
 
 #endif

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/carried.h"
 #include "core/payload.h"
 #include "core/topic.h"
 
-static uint32_t sampler_of(const struct cfg *c, uint32_t tag_idx)
+static bool publishes(const struct cfg_definition *def)
 {
-	return c->lines[c->devices[c->tags[tag_idx].device_idx].line_idx].sampler_idx;
+	return def->mode != CFG_MODE_SUBSCRIBE;
 }
 
 static bool is_per_tag(const struct cfg *c, const struct cfg_definition *def)
@@ -22,6 +23,30 @@ static bool is_per_tag(const struct cfg *c, const struct cfg_definition *def)
 static void *array(uint64_t count, size_t size_bytes)
 {
 	return calloc((size_t)count + 1, size_bytes);
+}
+
+/* config_check has seen that every tag has one. */
+static uint32_t source_of(const struct definitions *d, uint32_t tag_idx)
+{
+	ASSERT(d->source_of_tag[tag_idx] != DEFINITION_NO_SOURCE);
+	return d->source_of_tag[tag_idx];
+}
+
+static uint64_t text_prop_bytes(const struct cfg *c, uint32_t text)
+{
+	return text ? 3 + strlen(cfg_text(c, text)) : 0; /* identifier and length before it */
+}
+
+uint32_t definition_props_bytes_max(const struct cfg *c, const struct cfg_props *p)
+{
+	uint64_t bytes = text_prop_bytes(c, p->content_type) + text_prop_bytes(c, p->response_topic) +
+			 text_prop_bytes(c, p->correlation_data) +
+			 (p->payload_format == CFG_FORMAT_NONE ? 0 : 2);
+
+	for (uint32_t i = 0; i < p->user.count; i++)
+		bytes += 5 + strlen(cfg_text(c, c->pairs[p->user.first + i].name)) +
+			 strlen(cfg_text(c, c->pairs[p->user.first + i].value));
+	return (uint32_t)bytes;
 }
 
 struct sizes {
@@ -43,6 +68,11 @@ static int expand(const struct cfg *c, const struct cfg_definition *def, uint32_
 	return topic_expand(cfg_text(c, def->topic), &names, out, &why);
 }
 
+static uint32_t source_count(const struct cfg *c)
+{
+	return c->sampler_count + c->publisher_count;
+}
+
 static struct sizes measure(const struct cfg *c)
 {
 	struct sizes s = {0};
@@ -52,6 +82,8 @@ static struct sizes measure(const struct cfg *c)
 		const struct cfg_definition *def = &c->definitions[i];
 		uint32_t channel_count = is_per_tag(c, def) ? def->ref_count : 1;
 
+		if (!publishes(def))
+			continue;
 		for (uint32_t k = 0; k < channel_count; k++) {
 			int n = expand(c, def, is_per_tag(c, def) ? c->refs[def->ref_first + k] : CFG_NONE,
 				       topic);
@@ -60,7 +92,7 @@ static struct sizes measure(const struct cfg *c)
 		}
 		s.channels += channel_count;
 		s.feeds += def->mode == CFG_MODE_ON_CHANGE ? def->ref_count : 0;
-		s.beats += min_u64(c->sampler_count, channel_count);
+		s.beats += min_u64(source_count(c), channel_count);
 		s.beat_channels += channel_count;
 	}
 	return s;
@@ -77,32 +109,43 @@ static int arrays_open(struct definitions *d, const struct sizes *s)
 	d->feed_first = array((uint64_t)c->tag_count + 1, sizeof(d->feed_first[0]));
 	d->beats = array(s->beats, sizeof(d->beats[0]));
 	d->beat_channels = array(s->beat_channels, sizeof(d->beat_channels[0]));
-	d->lanes = array(c->sampler_count, sizeof(d->lanes[0]));
+	d->lanes = array(d->source_count, sizeof(d->lanes[0]));
+	d->source_of_tag = array(c->tag_count, sizeof(d->source_of_tag[0]));
+	d->counts = array(c->definition_count, sizeof(d->counts[0]));
 	d->topics = array(s->topic_bytes, 1);
 	if (!d->channels || !d->members || !d->ports || !d->feeds || !d->feed_first || !d->beats ||
-	    !d->beat_channels || !d->lanes || !d->topics)
+	    !d->beat_channels || !d->lanes || !d->topics || !d->source_of_tag || !d->counts)
 		return -ENOMEM;
 	for (uint32_t t = 0; t < c->target_count; t++) {
-		d->ports[t].lane_of_sampler = malloc((size_t)c->sampler_count + 1);
-		if (!d->ports[t].lane_of_sampler)
+		d->ports[t].lane_of_source = malloc((size_t)d->source_count + 1);
+		if (!d->ports[t].lane_of_source)
 			return -ENOMEM;
-		memset(d->ports[t].lane_of_sampler, DEFINITION_NO_LANE, (size_t)c->sampler_count + 1);
+		memset(d->ports[t].lane_of_source, DEFINITION_NO_LANE, (size_t)d->source_count + 1);
 	}
 	return 0;
+}
+
+static uint32_t beats_of(const struct definitions *d, uint32_t source_idx)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < d->beat_count; i++)
+		count += d->beats[i].source_idx == source_idx;
+	return count;
 }
 
 static int lanes_open(struct definitions *d)
 {
 	const struct cfg *c = d->cfg;
 
-	for (uint32_t i = 0; i < c->sampler_count; i++) {
+	for (uint32_t i = 0; i < d->source_count; i++) {
 		struct definition_lane *lane = &d->lanes[i];
-		int rc = timers_open(&lane->timers, d->beat_count);
+		int rc = timers_open(&lane->timers, beats_of(d, i));
 
 		if (rc < 0)
 			return rc;
 		lane->all = d;
-		lane->sampler_idx = i;
+		lane->source_idx = i;
 		lane->touched = array(c->target_count, sizeof(lane->touched[0]));
 		lane->touched_flag = array(c->target_count, sizeof(lane->touched_flag[0]));
 		lane->dirty = array(d->channel_count, sizeof(lane->dirty[0]));
@@ -133,7 +176,9 @@ static void channel_add(struct definitions *d, uint32_t definition_idx, uint32_t
 		.local_idx = port->channel_count++,
 		.member_first = member_first,
 		.member_count = tag_idx == CFG_NONE ? def->ref_count : 1,
-		.headroom_bytes = (uint32_t)n + CHANNEL_HEADER_BYTES,
+		.headroom_bytes = (uint32_t)n + CHANNEL_HEADER_BYTES +
+				  definition_props_bytes_max(c, &def->props),
+		.expiry_s = def->expiry_s,
 		.payload = def->payload,
 		.qos = def->qos,
 		.retain = def->retain,
@@ -158,6 +203,8 @@ static void channels_build(struct definitions *d)
 	for (uint32_t i = 0; i < c->definition_count; i++) {
 		const struct cfg_definition *def = &c->definitions[i];
 
+		if (!publishes(def))
+			continue;
 		if (!is_per_tag(c, def)) {
 			channel_add(d, i, def->ref_first, CFG_NONE, &topic_at);
 			continue;
@@ -167,7 +214,49 @@ static void channels_build(struct definitions *d)
 	}
 }
 
-/* A ring lane for every sampler that may write to the target. */
+/* Where a tag's values come from: its line's sampler, or the publisher of the target that it is subscribed at. */
+static void sources_build(struct definitions *d)
+{
+	const struct cfg *c = d->cfg;
+
+	for (uint32_t i = 0; i < c->tag_count; i++) {
+		uint32_t line_idx = c->devices[c->tags[i].device_idx].line_idx;
+
+		d->source_of_tag[i] = line_idx == CFG_NONE ? DEFINITION_NO_SOURCE
+							   : c->lines[line_idx].sampler_idx;
+	}
+	for (uint32_t i = 0; i < c->definition_count; i++) {
+		const struct cfg_definition *def = &c->definitions[i];
+
+		for (uint32_t k = 0; !publishes(def) && k < def->ref_count; k++)
+			d->source_of_tag[c->refs[def->ref_first + k]] = definition_source_of_publisher(
+				c, c->targets[def->target_idx].publisher_idx);
+	}
+}
+
+static void port_add_source(struct definition_port *port, uint32_t source_idx)
+{
+	uint8_t *lane = &port->lane_of_source[source_idx];
+
+	if (*lane == DEFINITION_NO_LANE)
+		*lane = (uint8_t)port->lane_count++;
+}
+
+/* The topic and the properties once more before the payload, where the header is written. */
+static void port_add_forward(struct definitions *d, const struct cfg_definition *def)
+{
+	const struct cfg_forward *f = &def->subscribe.forward;
+	struct definition_port *port = &d->ports[f->target_idx];
+	uint32_t record_bytes = CHANNEL_HEADER_BYTES + 2 * f->max_bytes +
+				(uint32_t)sizeof(struct carried_end);
+
+	port_add_source(
+		port, definition_source_of_publisher(d->cfg, d->cfg->targets[def->target_idx].publisher_idx));
+	if (record_bytes > port->record_bytes_max)
+		port->record_bytes_max = record_bytes;
+}
+
+/* A ring lane for every source that may write to the target. */
 static void ports_build(struct definitions *d)
 {
 	const struct cfg *c = d->cfg;
@@ -176,12 +265,10 @@ static void ports_build(struct definitions *d)
 		const struct cfg_definition *def = &c->definitions[i];
 		struct definition_port *port = &d->ports[def->target_idx];
 
-		for (uint32_t k = 0; k < def->ref_count; k++) {
-			uint8_t *lane = &port->lane_of_sampler[sampler_of(c, c->refs[def->ref_first + k])];
-
-			if (*lane == DEFINITION_NO_LANE)
-				*lane = (uint8_t)port->lane_count++;
-		}
+		if (!publishes(def) && def->subscribe.forward.target_idx != CFG_NONE)
+			port_add_forward(d, def);
+		for (uint32_t k = 0; publishes(def) && k < def->ref_count; k++)
+			port_add_source(port, source_of(d, c->refs[def->ref_first + k]));
 	}
 	for (uint32_t t = 0; t < c->target_count; t++) { /* a target without definitions still has a ring */
 		d->ports[t].lane_count += d->ports[t].lane_count == 0;
@@ -189,14 +276,14 @@ static void ports_build(struct definitions *d)
 	}
 }
 
-static struct beat *beat_add(struct definitions *d, uint32_t sampler_idx, enum beat_kind kind,
+static struct beat *beat_add(struct definitions *d, uint32_t source_idx, enum beat_kind kind,
 			     uint64_t period_ns, uint32_t channel_first)
 {
 	struct beat *b = &d->beats[d->beat_count];
 
 	*b = (struct beat){
 		.timer = {.owner_idx = d->beat_count},
-		.sampler_idx = sampler_idx,
+		.source_idx = source_idx,
 		.kind = kind,
 		.period_ns = period_ns,
 		.channel_first = channel_first,
@@ -217,7 +304,7 @@ static void beats_build(struct definitions *d, const struct cfg_definition *def,
 	uint64_t period_ns = cycle ? def->cycle_ns : def->heartbeat_ns;
 
 	if (d->channels[channel_idx].group) {
-		struct beat *b = beat_add(d, sampler_of(c, c->refs[def->ref_first]),
+		struct beat *b = beat_add(d, source_of(d, c->refs[def->ref_first]),
 					  cycle ? BEAT_CYCLE : BEAT_GROUP_HEARTBEAT, period_ns,
 					  *beat_channel_count);
 
@@ -227,11 +314,11 @@ static void beats_build(struct definitions *d, const struct cfg_definition *def,
 			d->channels[channel_idx].beat_idx = d->beat_count;
 		return;
 	}
-	for (uint32_t s = 0; s < c->sampler_count; s++) {
+	for (uint32_t s = 0; s < d->source_count; s++) {
 		struct beat *b = NULL;
 
 		for (uint32_t k = 0; k < def->ref_count; k++) {
-			if (sampler_of(c, c->refs[def->ref_first + k]) != s)
+			if (source_of(d, c->refs[def->ref_first + k]) != s)
 				continue;
 			if (!b)
 				b = beat_add(d, s, cycle ? BEAT_CYCLE : BEAT_TAG_HEARTBEAT, period_ns,
@@ -242,10 +329,10 @@ static void beats_build(struct definitions *d, const struct cfg_definition *def,
 	}
 }
 
-static uint32_t tag_heartbeat_of(const struct definitions *d, uint32_t first_beat_idx, uint32_t sampler_idx)
+static uint32_t tag_heartbeat_of(const struct definitions *d, uint32_t first_beat_idx, uint32_t source_idx)
 {
 	for (uint32_t i = first_beat_idx; i < d->beat_count; i++)
-		if (d->beats[i].sampler_idx == sampler_idx && d->beats[i].kind == BEAT_TAG_HEARTBEAT)
+		if (d->beats[i].source_idx == source_idx && d->beats[i].kind == BEAT_TAG_HEARTBEAT)
 			return i + 1;
 	return 0;
 }
@@ -260,7 +347,7 @@ static void feed_add(struct definitions *d, const struct cfg_definition *def, ui
 	d->feeds[d->feed_first[tag_idx] + fill[tag_idx]++] = (struct feed){
 		.tag_idx = tag_idx,
 		.channel_idx = channel_idx,
-		.beat_idx = tag_heartbeat_of(d, first_beat_idx, sampler_of(c, tag_idx)),
+		.beat_idx = tag_heartbeat_of(d, first_beat_idx, source_of(d, tag_idx)),
 		.deadband = own ? def->deadband : c->tags[tag_idx].deadband,
 		.deadband_size = own ? def->deadband_size : c->tags[tag_idx].deadband_size,
 	};
@@ -286,6 +373,8 @@ static int feeds_build(struct definitions *d)
 		d->feed_first[t + 1] += d->feed_first[t];
 	for (uint32_t i = 0; i < c->definition_count; i++) {
 		const struct cfg_definition *def = &c->definitions[i];
+		if (!publishes(def))
+			continue;
 		bool group = d->channels[channel_idx].group;
 		uint32_t first_beat_idx = d->beat_count;
 
@@ -309,9 +398,11 @@ int definitions_open(struct definitions **out, const struct cfg *c, struct tag_t
 		return -ENOMEM;
 	d->cfg = c;
 	d->tags = tags;
+	d->source_count = source_count(c);
 	rc = arrays_open(d, &sizes);
 	if (rc < 0)
 		goto fail;
+	sources_build(d);
 	channels_build(d);
 	ports_build(d);
 	rc = feeds_build(d);
@@ -331,7 +422,7 @@ void definitions_close(struct definitions *d)
 {
 	if (!d)
 		return;
-	for (uint32_t i = 0; d->lanes && i < d->cfg->sampler_count; i++) {
+	for (uint32_t i = 0; d->lanes && i < d->source_count; i++) {
 		timers_close(&d->lanes[i].timers);
 		free(d->lanes[i].touched);
 		free(d->lanes[i].touched_flag);
@@ -339,7 +430,7 @@ void definitions_close(struct definitions *d)
 		free(d->lanes[i].dirty_flag);
 	}
 	for (uint32_t t = 0; d->ports && t < d->cfg->target_count; t++)
-		free(d->ports[t].lane_of_sampler);
+		free(d->ports[t].lane_of_source);
 	free(d->channels);
 	free(d->members);
 	free(d->ports);
@@ -348,6 +439,8 @@ void definitions_close(struct definitions *d)
 	free(d->beats);
 	free(d->beat_channels);
 	free(d->lanes);
+	free(d->source_of_tag);
+	free(d->counts);
 	free(d->topics);
 	free(d);
 }
@@ -356,15 +449,15 @@ uint64_t definitions_memory_bytes(const struct definitions *d)
 {
 	const struct cfg *c = d->cfg;
 	struct sizes s = measure(c);
-	uint64_t lane = sizeof(struct definition_lane) + (uint64_t)d->beat_count * sizeof(void *) +
-			(uint64_t)c->target_count * (sizeof(uint32_t) + 1) +
+	uint64_t lane = sizeof(struct definition_lane) + (uint64_t)c->target_count * (sizeof(uint32_t) + 1) +
 			(uint64_t)d->channel_count * (sizeof(uint32_t) + 1);
 
 	return s.channels * sizeof(struct channel) + s.topic_bytes + s.feeds * sizeof(struct feed) +
 	       s.beats * sizeof(struct beat) + s.beat_channels * 4 + (uint64_t)c->ref_count * 4 +
-	       ((uint64_t)c->tag_count + 1) * 4 +
-	       (uint64_t)c->target_count * (sizeof(struct definition_port) + c->sampler_count) +
-	       c->sampler_count * lane;
+	       ((uint64_t)c->tag_count + 1) * 8 + d->beat_count * sizeof(void *) +
+	       (uint64_t)c->definition_count * sizeof(struct definition_counts) +
+	       (uint64_t)c->target_count * (sizeof(struct definition_port) + d->source_count) +
+	       d->source_count * lane;
 }
 
 void definitions_attach_ring(struct definitions *d, uint32_t target_idx, struct ring *ring)
@@ -374,8 +467,8 @@ void definitions_attach_ring(struct definitions *d, uint32_t target_idx, struct 
 	d->ports[target_idx].ring = ring;
 }
 
-void definitions_attach_metrics(struct definitions *d, uint32_t sampler_idx, struct sampler_metrics *metrics)
+void definitions_attach_metrics(struct definitions *d, uint32_t source_idx, struct sampler_metrics *metrics)
 {
-	ASSERT(sampler_idx < d->cfg->sampler_count);
-	d->lanes[sampler_idx].metrics = metrics;
+	ASSERT(source_idx < d->source_count);
+	d->lanes[source_idx].metrics = metrics;
 }

@@ -35,8 +35,11 @@ static inline uint64_t counter_get(const struct counter *c)
 struct target_metrics {
 	struct counter sent_messages, sent_bytes, acknowledged_messages, resent_messages;
 	struct counter received_messages, received_bytes;
+	struct counter duplicates;       /* copies of a message, for another filter that it matches */
+	struct counter unmatched;        /* messages that no definition asks for */
+	struct counter held;             /* that wait for the subscriptions */
 	struct counter refused_messages; /* the server's limits do not admit them, or it said no */
-	struct counter connects, connect_failures, disconnects;
+	struct counter connects, connect_failures, disconnects, redirects;
 	struct counter sends; /* system calls' worth: sent_messages / sends is the batch */
 	struct counter inflight;
 };

@@ -512,6 +512,14 @@ void ring_give_up(struct ring *r, struct ring_record *rec)
 	ring_release(r, rec);
 }
 
+void ring_expire(struct ring *r, struct ring_record *rec)
+{
+	RING_COUNT_ADD(&r->map->expired, 1); /* first, as in ring_give_up */
+	RING_COUNT_ADD(&r->map->taken, UINT64_MAX);
+	RING_COUNT_ADD(&r->map->released, UINT64_MAX);
+	ring_release(r, rec);
+}
+
 bool ring_idle(struct ring *r)
 {
 	const struct ring_publisher *p = &r->publisher;

@@ -106,6 +106,9 @@ void ring_release(struct ring *r, struct ring_record *rec);
  * not as taken. */
 void ring_give_up(struct ring *r, struct ring_record *rec);
 
+/* Publisher: the message was taken, and is too old to be sent: it counts as expired, not as taken. */
+void ring_expire(struct ring *r, struct ring_record *rec);
+
 /* Publisher: would ring_take give nothing? False may be wrong; true is right but for a message that comes in just now.
  * Also true while so much is held that ring_take gives nothing until a release. */
 NODISCARD bool ring_idle(struct ring *r);

@@ -26,7 +26,14 @@ int publisher_open(struct publisher *p, const struct publisher_config *config)
 	const struct loop_limits limits = {.operation_count = (uint32_t)operation_count};
 	int rc;
 
-	*p = (struct publisher){.config = *config, .prng = {.state = config->seed}};
+	*p = (struct publisher){
+		.config = *config,
+		.prng = {.state = config->seed},
+		.lane = &config->definitions->lanes[definition_source_of_publisher(c, config->publisher_idx)],
+	};
+	definitions_attach_metrics(config->definitions,
+				   definition_source_of_publisher(c, config->publisher_idx),
+				   &p->lane_metrics);
 	rc = timers_open(&p->timers, target_count + 1);
 	if (rc < 0)
 		return rc;
@@ -118,6 +125,26 @@ static bool all_left(const struct publisher *p)
 	return true;
 }
 
+/* What came by subscription goes its way: to the definitions of its tags, and to other targets. */
+static void lane_step(struct publisher *p)
+{
+	struct mono now = turn_now(&p->turn);
+
+	if (!p->lane_started) {
+		p->lane_started = true;
+		definition_start(p->lane, now);
+	}
+	definition_flush(p->lane, turn_wall(&p->turn), now);
+	definition_tick(p->lane, turn_wall(&p->turn), now);
+	for (uint32_t i = 0; i < p->lane->touched_count; i++) {
+		uint32_t target_idx = p->lane->touched[i];
+
+		publisher_notify(p->config.publisher_of_target[target_idx],
+				 p->config.slot_of_target[target_idx]);
+	}
+	definition_touched_clear(p->lane);
+}
+
 void publisher_step(struct publisher *p)
 {
 	struct timer *timer;
@@ -125,6 +152,7 @@ void publisher_step(struct publisher *p)
 	doorbell_answer(&p->bell);
 	if (!p->stop_begun && atomic_load_explicit(&p->stopping, memory_order_acquire))
 		stop_begin(p);
+	lane_step(p);
 	step_dirty(p);
 	/* A target that is due again at once comes in the next turn. */
 	for (uint32_t i = 0; i <= p->target_count && (timer = timers_expire(&p->timers, turn_now(&p->turn)));
@@ -134,6 +162,8 @@ void publisher_step(struct publisher *p)
 		else
 			target_step(&p->targets[timer->owner_idx]);
 	}
+	if (p->lane->touched_count || p->lane->dirty_count)
+		lane_step(p); /* what targets have held back until now */
 	if (p->stop_begun && all_left(p))
 		atomic_store_explicit(&p->stopped, true,
 				      memory_order_release); /* pairs with publisher_stopped */
@@ -142,7 +172,7 @@ void publisher_step(struct publisher *p)
 
 int publisher_wait(struct publisher *p)
 {
-	struct mono deadline = timers_next(&p->timers);
+	struct mono deadline = mono_min(timers_next(&p->timers), definition_deadline(p->lane));
 	int rc;
 
 	if (!doorbell_sleep(&p->bell))

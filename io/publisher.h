@@ -26,10 +26,13 @@ struct target;
 struct publisher_config {
 	const struct cfg *cfg;
 	uint32_t publisher_idx;
-	struct definitions *definitions; /* channels and rings; rings are attached already */
-	const char *base_dir;            /* where file: secrets start */
-	uint64_t seed;                   /* for back-off jitter */
-	uint64_t drain_ns;               /* at a stop: how long the rest may take to go out */
+	struct definitions *definitions;        /* channels and rings; rings are attached already */
+	const char *base_dir;                   /* where file: secrets start */
+	const char *state_dir;                  /* where sessions are kept; NULL: nowhere */
+	struct publisher **publisher_of_target; /* for what is passed on; complete before the threads start */
+	const uint32_t *slot_of_target;
+	uint64_t seed;     /* for back-off jitter */
+	uint64_t drain_ns; /* at a stop: how long the rest may take to go out */
 };
 
 struct publisher {
@@ -41,6 +44,9 @@ struct publisher {
 	uint32_t target_count;
 	struct prng prng;
 	struct publisher_metrics metrics;
+	struct definition_lane *lane; /* for values that come by subscription, and for what is passed on */
+	bool lane_started;
+	struct sampler_metrics lane_metrics;
 	struct doorbell bell;
 	CACHELINE_ALIGNED _Atomic uint64_t dirty[PUBLISHER_DIRTY_WORDS]; /* by slot: has new messages */
 	_Atomic bool stopping;                                           /* asked to */

@@ -10,11 +10,6 @@
 #define FAREWELL_NS      (1 * NS_PER_S) /* how long the server may take to close after our DISCONNECT */
 #define USER_TIMEOUT_MS  20000          /* without keep-alive; otherwise 1.5 of it */
 
-static const struct cfg_url *url_of(const struct target *t)
-{
-	return &t->publisher->config.cfg->urls[t->config->url_first + t->url_idx];
-}
-
 const char *target_state_text(enum target_state state)
 {
 	switch (state) {
@@ -49,7 +44,7 @@ static enum log_level level_of(struct target *t, enum log_level level)
 void target_enter(struct target *t, enum target_state state, const char *reason)
 {
 	enum target_state was = target_state(t);
-	const char *url = target_text(t, url_of(t)->text);
+	const char *url = t->place.text;
 
 	if (state !=
 	    TARGET_CONNECTING) /* while it tries again, the last reason is what a person wants to see */
@@ -71,14 +66,16 @@ void target_enter(struct target *t, enum target_state state, const char *reason)
 
 /* --- the link -------------------------------------------------------------------------------------------------------- */
 
-/* Ends the present attempt or connection; on_closed goes on from there. */
-static void link_down(struct target *t, enum target_state state, const char *reason)
+/* on_closed goes on from there. */
+void target_link_down(struct target *t, enum target_state state, const char *reason)
 {
 	if (t->closing)
 		return;
 	if (target_state(t) == TARGET_CONNECTED) {
 		counter_add(&t->metrics.disconnects, 1);
 		t->tried_count = t->config->url_count; /* a new pass, after a wait */
+		if (mono_since(target_now(t), t->online_since) >= t->config->reconnect_stable_ns)
+			t->redirect_count = 0;
 	} else {
 		counter_add(&t->metrics.connect_failures, 1);
 		t->tried_count++;
@@ -89,25 +86,47 @@ static void link_down(struct target *t, enum target_state state, const char *rea
 	stream_close(&t->stream);
 }
 
+/* The server has sent us elsewhere: at once, but not round and round. */
+static bool follow_reference(struct target *t)
+{
+	if (!t->session.reference[0] || t->parting || t->goes_first)
+		return false;
+	bool moved = t->session.connack_code == MQTT_SERVER_MOVED;
+
+	if (!target_place_from_reference(t, t->session.reference))
+		return false;
+	t->sent_for_good = moved;
+	t->follows = true;
+	counter_add(&t->metrics.redirects, 1);
+	return true;
+}
+
 static void link_down_by_session(struct target *t)
 {
 	bool refused = t->session.connack_code != 0;
 
+	if (t->closing)
+		return;
 	if (refused && mqtt_session_refusal_is_lasting(&t->session))
 		backoff_slow_down(&t->backoff);
-	link_down(t, refused ? TARGET_REFUSED : TARGET_WAITING, mqtt_session_reason(&t->session));
+	target_link_down(t, refused ? TARGET_REFUSED : TARGET_WAITING, mqtt_session_reason(&t->session));
+	(void)follow_reference(t); /* after the state has said which server it was */
+}
+
+void target_finish(struct target *t)
+{
+	t->close_when_sent = true;
+	t->link_deadline = mono_add(target_now(t), FAREWELL_NS);
+	target_pump(t);
 }
 
 /* The server has said why, or we have: our last words go out, if they can, then we close. */
 static void on_session_close(struct target *t)
 {
-	if (t->session.outbox_bytes == 0) {
+	if (t->session.outbox_bytes == 0)
 		link_down_by_session(t);
-		return;
-	}
-	t->close_when_sent = true;
-	t->link_deadline = mono_add(target_now(t), FAREWELL_NS);
-	target_pump(t);
+	else
+		target_finish(t);
 }
 
 static void choose_url(struct target *t, bool *wait)
@@ -117,42 +136,59 @@ static void choose_url(struct target *t, bool *wait)
 	if (*wait && t->config->failover == CFG_FAILOVER_ORDERED)
 		t->url_idx = 0;
 	if (*wait)
-		t->tried_count = 0;
+		t->tried_count = t->redirect_count = 0;
 }
 
-static void link_closed(struct target *t)
+/* Where to go next, and when. */
+static void link_again(struct target *t)
 {
 	bool wait;
 
-	if (t->open)
-		target_batch_recover(t);
-	mqtt_session_lost(&t->session);
-	t->open = t->closing = t->close_when_sent = false;
-	t->flush_deadline = MONO_NEVER;
-	if (t->leaving) {
-		t->left = true;
-		return;
-	}
-	if (t->session.starts_over) { /* at once, and where we are; the session does that twice at most */
+	if (t->session.starts_over ||
+	    t->follows) { /* at once; the session does that twice at most, redirects are counted */
+		t->follows = false;
 		t->link_deadline = target_now(t);
 		return;
 	}
+	if (t->goes_first) {
+		t->goes_first = false;
+		t->url_idx = t->tried_count = 0;
+		target_place_from_list(t);
+		t->link_deadline = target_now(t);
+		return;
+	}
+	/* The server of the list has moved: where it is now is asked once more before the list. */
+	bool stays = t->sent_for_good && t->tried_count >= t->config->url_count;
+
 	choose_url(t, &wait);
+	if (!stays)
+		target_place_from_list(t);
+	t->sent_for_good = false;
 	backoff_failed(&t->backoff, target_now(t));
 	t->link_deadline = wait ? mono_add(target_now(t), backoff_next(&t->backoff, &t->publisher->prng))
 				: target_now(t);
 }
 
+static void link_closed(struct target *t)
+{
+	if (t->open)
+		target_batch_recover(t);
+	mqtt_session_lost(&t->session);
+	t->open = t->closing = t->close_when_sent = false;
+	t->flush_deadline = t->first_deadline = MONO_NEVER;
+	if (!target_part_closed(t))
+		link_again(t);
+}
+
 static void connect_start(struct target *t)
 {
-	const struct cfg_url *url = url_of(t);
 	uint64_t user_timeout_ms = t->config->keep_alive_ns * 3 / 2 / NS_PER_MS;
 
 	target_enter(t, TARGET_CONNECTING, "");
 	t->link_deadline = t->config->connect_timeout_ns
 				   ? mono_add(target_now(t), t->config->connect_timeout_ns)
 				   : MONO_NEVER;
-	stream_open(&t->stream, target_text(t, url->host), url->port,
+	stream_open(&t->stream, t->place.host, t->place.port,
 		    user_timeout_ms ? (uint32_t)user_timeout_ms : USER_TIMEOUT_MS);
 }
 
@@ -178,15 +214,11 @@ static void on_open(struct stream *s)
 
 			snprintf(text, sizeof(text), "cannot read the password from %s: %s",
 				 target_text(t, t->config->password), strerror_r(-rc, why, sizeof(why)));
-			link_down(t, TARGET_REFUSED, text);
+			target_link_down(t, TARGET_REFUSED, text);
 			return;
 		}
 	}
-	/* Servers of a list share their sessions only where the configuration says so. One that has an old one of ours
-	 * could take a message in flight for one that it has had: better twice than lost. */
-	if (t->url_idx != t->session_url_idx && !t->config->cluster)
-		mqtt_session_forget_server(&t->session);
-	t->session_url_idx = t->url_idx;
+	mqtt_session_server(&t->session, target_place_key(t));
 	mqtt_session_connect(&t->session, bytes_of(secret, secret_bytes), target_now(t));
 	explicit_bzero(secret, sizeof(secret));
 	target_step(t);
@@ -198,6 +230,11 @@ static void on_online(struct target *t, const struct mqtt_event *e)
 	backoff_succeeded(&t->backoff, target_now(t));
 	t->link_deadline = MONO_NEVER;
 	t->tried_count = 0;
+	t->online_since = target_now(t);
+	if (t->config->failback_ns && (t->url_idx > 0 || t->is_sent))
+		t->first_deadline = mono_add(target_now(t), t->config->failback_ns);
+	t->hello_due = t->hello && !target_is_held(t->hello); /* else it is among those that come again */
+	inbound_online(&t->inbound, &t->session, e->session_present, target_now(t));
 	target_enter(t, TARGET_CONNECTED, "");
 	LOG_DEBUG("target", "name=%s session_present=%d inflight=%u", target_name(t), e->session_present,
 		  t->session.inflight.count);
@@ -221,6 +258,29 @@ static void on_released(struct target *t, const struct mqtt_event *e)
 	target_hold_drop(t, rec, HOLD_ACK);
 }
 
+static void on_subscription(struct target *t, const struct mqtt_event *e)
+{
+	struct bytes filter = t->inbound.subscriptions.list[e->filter_idx].filter;
+	char text[SHARED_TEXT_BYTES];
+
+	inbound_progress(&t->inbound, target_now(t));
+	if (e->code < 0x80)
+		return;
+	snprintf(text, sizeof(text), "subscription %.*s refused: %s (%u)", (int)min_size(filter.size, 120),
+		 (const char *)filter.ptr, mqtt_reason_text(t->session.config.version, MQTT_SUBACK, e->code),
+		 e->code);
+	shared_text_set(&t->reason, text);
+	LOG_STATE(level_of(t, LOG_LEVEL_WARN), "target", "name=%s %s", target_name(t), text);
+}
+
+void target_subscribe(struct target *t)
+{
+	struct mqtt_event e;
+
+	while (mqtt_session_subscribe(&t->session, &e))
+		on_subscription(t, &e);
+}
+
 static size_t on_received(struct stream *s, const uint8_t *data, size_t size_bytes)
 {
 	struct target *t = target_of(s);
@@ -233,7 +293,11 @@ static size_t on_received(struct stream *s, const uint8_t *data, size_t size_byt
 		switch (e.kind) {
 		case MQTT_EVENT_ONLINE: on_online(t, &e); break;
 		case MQTT_EVENT_RELEASED: on_released(t, &e); break;
-		case MQTT_EVENT_MESSAGE: counter_add(&t->metrics.received_messages, 1); break;
+		case MQTT_EVENT_MESSAGE:
+			inbound_message(&t->inbound, &t->session, &e.publish, target_now(t),
+					turn_wall(&t->publisher->turn));
+			break;
+		case MQTT_EVENT_SUBSCRIPTION: on_subscription(t, &e); break;
 		case MQTT_EVENT_CLOSE: on_session_close(t); break;
 		}
 	}
@@ -272,7 +336,13 @@ static void on_lost(struct stream *s, int error)
 	struct target *t = target_of(s);
 	char text[160], why[96];
 
-	if (t->close_when_sent && !t->leaving) {
+	if (t->close_when_sent && (t->parting || t->goes_first)) { /* as we wanted it */
+		t->closing = true;
+		t->link_deadline = MONO_NEVER;
+		stream_close(s);
+		return;
+	}
+	if (t->close_when_sent) {
 		link_down_by_session(t);
 		return;
 	}
@@ -286,14 +356,14 @@ static void on_lost(struct stream *s, int error)
 				   : "connection closed");
 	else
 		snprintf(text, sizeof(text), "%s", stream_error_text(error, why, sizeof(why)));
-	link_down(t, error == -EPERM && !t->open ? TARGET_REFUSED : TARGET_WAITING, text);
+	target_link_down(t, error == -EPERM && !t->open ? TARGET_REFUSED : TARGET_WAITING, text);
 }
 
 static void on_closed(struct stream *s)
 {
 	struct target *t = target_of(s);
 
-	if (t->close_when_sent && !t->closing && !t->leaving)
+	if (t->close_when_sent && !t->closing && !t->parting && !t->goes_first)
 		link_down_by_session(t); /* our own good-bye is done */
 	link_closed(t);
 	target_step(t);
@@ -331,36 +401,6 @@ const struct stream_user target_stream_user = {
 
 /* --- the step ----------------------------------------------------------------------------------------------------------- */
 
-void target_leave(struct target *t)
-{
-	t->leaving = true;
-	t->leave_deadline = mono_add(target_now(t), t->publisher->config.drain_ns / 2);
-	target_step(t);
-}
-
-/* On the way out: when all is sent and acknowledged, or time is up, say good-bye. */
-static void leave_step(struct target *t)
-{
-	bool idle = ring_idle(t->ring) && t->waiting_count == 0 && t->session.inflight.count == 0;
-
-	if (t->left || t->closing || t->close_when_sent)
-		return;
-	if (t->stream.state == STREAM_CLOSED) {
-		t->left = true;
-		return;
-	}
-	if (t->session.state != MQTT_SESSION_ONLINE) {
-		link_down(t, TARGET_WAITING, "stopped");
-		return;
-	}
-	if (stream_is_sending(&t->stream) || (!idle && !mono_reached(target_now(t), t->leave_deadline)))
-		return;
-	mqtt_session_disconnect(&t->session, MQTT_SUCCESS);
-	t->close_when_sent = true;
-	t->link_deadline = mono_add(target_now(t), FAREWELL_NS);
-	target_pump(t);
-}
-
 static void deadlines_step(struct target *t)
 {
 	struct mono now = target_now(t);
@@ -368,6 +408,13 @@ static void deadlines_step(struct target *t)
 
 	if (mqtt_session_tick(&t->session, now, &e))
 		link_down_by_session(t);
+	if (mono_reached(now, t->first_deadline) && !t->parting && !t->close_when_sent && !t->closing) {
+		t->first_deadline = MONO_NEVER;
+		t->goes_first = true;
+		target_enter(t, TARGET_CONNECTING, ""); /* no failure */
+		mqtt_session_disconnect(&t->session, MQTT_SUCCESS);
+		target_finish(t);
+	}
 	if (t->closing || !mono_reached(now, t->link_deadline))
 		return;
 	if (t->close_when_sent) { /* the server did not close: we do */
@@ -376,30 +423,37 @@ static void deadlines_step(struct target *t)
 	} else if (t->stream.state == STREAM_CLOSED) {
 		connect_start(t);
 	} else if (target_state(t) == TARGET_CONNECTING) {
-		link_down(t, TARGET_WAITING,
-			  t->open ? "no CONNACK within the connect time-out" : "connect time-out");
+		target_link_down(t, TARGET_WAITING,
+				 t->open ? "no CONNACK within the connect time-out" : "connect time-out");
 	}
 }
 
 void target_step(struct target *t)
 {
-	struct mono next;
+	struct mono next, now = target_now(t);
 
-	if (target_state(t) == TARGET_DISABLED)
+	target_part_step(t);
+	if (target_state(t) == TARGET_DISABLED) {
+		timer_set(&t->publisher->timers, &t->timer, MONO_NEVER);
 		return;
+	}
 	deadlines_step(t);
+	inbound_step(&t->inbound, &t->session, now, turn_wall(&t->publisher->turn));
 	target_pump(t);
-	if (t->leaving)
-		leave_step(t);
+	if (t->parting)
+		target_part_step(t);
+	counter_set(&t->metrics.held, t->inbound.buffer.count);
 	next = mono_min(t->link_deadline, mqtt_session_deadline(&t->session));
+	next = mono_min(next, t->first_deadline);
+	next = mono_min(next, inbound_deadline(&t->inbound, &t->session, now));
 	/* What a completion or an acknowledgement has to free first is no deadline: each comes back here. */
 	if (!stream_is_sending(&t->stream) && t->waiting_count == 0 && !mqtt_session_resending(&t->session))
 		next = mono_min(next, t->flush_deadline);
-	if (t->leaving && !t->left && !t->close_when_sent && !t->closing && !stream_is_sending(&t->stream))
-		next = mono_min(next, t->leave_deadline);
+	if (t->parting && !t->left && !t->close_when_sent && !t->closing && !stream_is_sending(&t->stream))
+		next = mono_min(next, t->part_deadline);
 	if (t->session.state == MQTT_SESSION_ONLINE && !stream_is_sending(&t->stream) &&
 	    t->flush_deadline.ns == MONO_NEVER.ns && t->waiting_count == 0 &&
 	    mqtt_session_room(&t->session) > 0 && !ring_idle(t->ring))
-		next = target_now(t); /* a step's discards were not all */
+		next = now; /* a step's discards were not all */
 	timer_set(&t->publisher->timers, &t->timer, t->left ? MONO_NEVER : next);
 }

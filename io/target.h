@@ -6,21 +6,27 @@
  * Memory:   all of it in target_open.
  * Errors:   none leave here: a lost or refused connection is a state, with its reason in words.
  *
- *   DISABLED
- *   IDLE -> CONNECTING -CONNACK-> CONNECTED
+ *   DISABLED <---------------- target_want(): farewell, DISCONNECT ----------------.
+ *      | target_want()                                                              |
+ *      v                                                                            |
+ *   IDLE -> CONNECTING -CONNACK-> CONNECTED ----------------------------------------'
  *    ^          |                     |
- *    |        failed                 lost
+ *    |        failed                 lost, sent to another server, back to the first one
  *    |          v                     v
  *    '------ CLOSING (the kernel lets go of the records' memory) -> WAITING, REFUSED (back-off)
  *
  * Where a record is: in the ring -take-> batch (a send is under way, or it waits for the next) -sent-> through (QoS 0),
  * or in flight until its acknowledgement. After a loss, what the kernel had not taken whole is first in the next batch.
+ * Records of the target's own, which no ring knows, go the same way: what an earlier process left in flight, and the
+ * messages that say that the node is there (on_connect) and that it leaves (on_disconnect).
  */
 #ifndef IO_TARGET_H
 #define IO_TARGET_H
 
 #include "core/shared_text.h"
+#include "io/inbound.h"
 #include "io/publisher.h"
+#include "io/session_file.h"
 #include "io/stream.h"
 #include "proto/backoff.h"
 #include "proto/mqtt_session.h"
@@ -44,6 +50,15 @@ enum target_state {
 	TARGET_REFUSED,
 };
 
+/* A server: one of the list, or where one of the list has sent us. */
+struct target_place {
+	char host[256];
+	uint16_t port;
+	char text[SHARED_TEXT_BYTES]; /* for people */
+};
+
+#define TARGET_REDIRECTS_MAX 4 /* followed in a row; then the list is walked on, after the back-off */
+
 struct target {
 	struct publisher *publisher;
 	const struct cfg_target *config;
@@ -61,11 +76,20 @@ struct target {
 	bool close_when_sent;
 	bool leaving; /* the daemon stops */
 	bool left;
+	bool enabled;               /* as wanted, when it was last looked at */
+	bool parting;               /* leaving, or being disabled: says good-bye */
 	bool has_acked;             /* some of its messages are QoS 1 or 2 */
-	struct mono leave_deadline; /* leaving: DISCONNECT goes out now, whatever is left */
+	struct mono part_deadline;  /* parting: DISCONNECT goes out now, whatever is left */
+	struct mono first_deadline; /* at another server than the first: then back to that one */
 	uint32_t url_idx;
-	uint32_t session_url_idx; /* where the session was last asked for; UINT32_MAX: nowhere yet */
-	uint32_t tried_count;     /* URLs that failed in this pass through the list */
+	uint32_t tried_count; /* URLs that failed in this pass through the list */
+	struct target_place place;
+	bool is_sent;            /* place is where a server has sent us, not the list's */
+	bool sent_for_good;      /* "server moved": come back here after a loss, too */
+	bool follows;            /* it goes there next */
+	bool goes_first;         /* this connection ends so that the first server is tried */
+	uint32_t redirect_count; /* followed since the last wait or stable connection */
+	struct mono online_since;
 	struct ring_record *
 		*batch; /* in the present send; QoS 1 and 2 may be acknowledged before it completes */
 	uint32_t batch_count;
@@ -81,10 +105,22 @@ struct target {
 	uint8_t *outboxes[2]; /* the session writes into one while the other is sent */
 	size_t outbox_bytes;
 	uint32_t outbox_idx;
-	struct mqtt_inflight_entry *inflight;
-	uint16_t *aliases;
+	struct mqtt_session_memory session_memory;
+	struct session_file session_file;
+	struct inbound inbound;
+	struct bytes *
+		props; /* by the channel's number in the target: its messages' properties; NULL: none has any */
+	uint8_t *props_text;
+	uint8_t *will_props;
+	uint8_t *connect_props;
+	struct ring_record **restored; /* what an earlier process had in flight */
+	uint32_t restored_count;
+	struct ring_record *hello, *farewell; /* on_connect, on_disconnect; NULL: none */
+	bool hello_due, farewell_due;
+	bool farewell_said;
 	uint8_t *receive;
 	struct target_metrics metrics;
+	_Atomic bool wanted;       /* by any thread: shall it be connected? */
 	_Atomic uint32_t state;    /* enum target_state */
 	struct shared_text reason; /* "" where all is well */
 	struct shared_text url;    /* the one in use, or tried last */
@@ -100,8 +136,15 @@ uint64_t target_memory_bytes(const struct cfg *c, uint32_t cfg_idx, const struct
 
 /* New messages, a deadline, a completion: does what there is to do now, at most one batch. */
 void target_step(struct target *t);
-/* The daemon stops: send what there is, then DISCONNECT. */
+/* The daemon stops: send what there is, then say good-bye. */
 void target_leave(struct target *t);
+
+/* Any thread: enables or disables it, now. */
+void target_want(struct target *t, bool enabled);
+static inline bool target_wanted(const struct target *t)
+{
+	return atomic_load_explicit(&t->wanted, memory_order_acquire);
+}
 
 static inline enum target_state target_state(const struct target *t)
 {

@@ -2,31 +2,70 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/carried.h"
 #include "core/log.h"
 #include "io/target_priv.h"
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
 
+/* Ours no more. A record of the target's own only loses its marks. */
+static void let_go(struct target *t, struct ring_record *rec)
+{
+	rec->flags &= IS_OWN;
+	if (!rec->flags)
+		ring_release(t->ring, rec);
+}
+
 void target_hold_drop(struct target *t, struct ring_record *rec, uint32_t hold)
 {
 	rec->flags &= ~hold;
-	if (!(rec->flags & (HOLD_KERNEL | HOLD_ACK)))
-		ring_release(t->ring, rec);
+	if (!target_is_held(rec))
+		let_go(t, rec);
+}
+
+/* Seconds of its expiry that are left, at least 1; 0: none are. */
+static uint32_t expiry_left(const struct target *t, const struct ring_record *rec, uint32_t expiry_s)
+{
+	uint64_t now_ns = target_now(t).ns;
+	uint64_t age_ns = now_ns > rec->time_ns ? now_ns - rec->time_ns
+						: 0; /* a file may be of another boot */
+	uint64_t expiry_ns = expiry_s * NS_PER_S;
+
+	return age_ns >= expiry_ns ? 0 : (uint32_t)((expiry_ns - age_ns + NS_PER_S - 1) / NS_PER_S);
 }
 
 struct mqtt_message target_message(const struct target *t, struct ring_record *rec)
 {
-	const struct channel *ch = &t->publisher->config.definitions->channels[rec->channel_idx];
+	const struct channel *ch;
+	struct mqtt_message m;
 
-	return (struct mqtt_message){
-		.topic = ch->topic,
-		.channel_idx = ch->local_idx,
-		.qos = ch->qos,
-		.retain = ch->retain,
-		.payload = ring_payload(rec),
-		.payload_bytes = rec->payload_bytes,
-		.token = rec,
-	};
+	if (rec->channel_idx == CHANNEL_CARRIED) {
+		struct carried c = carried_read(rec);
+
+		m = (struct mqtt_message){.topic = c.topic,
+					  .props = c.props,
+					  .expiry_s = c.expiry_s,
+					  .channel_idx = UINT32_MAX,
+					  .qos = c.qos,
+					  .retain = c.retain,
+					  .payload_bytes = c.payload_bytes};
+	} else {
+		ch = &t->publisher->config.definitions->channels[rec->channel_idx];
+		m = (struct mqtt_message){.topic = ch->topic,
+					  .expiry_s = ch->expiry_s,
+					  .channel_idx = ch->local_idx,
+					  .qos = ch->qos,
+					  .retain = ch->retain,
+					  .payload_bytes = rec->payload_bytes};
+		if (t->props)
+			m.props = t->props[ch->local_idx];
+	}
+	m.payload = ring_payload(rec);
+	m.time_ns = rec->time_ns;
+	m.token = rec;
+	if (m.expiry_s)
+		m.expiry_left_s = expiry_left(t, rec, m.expiry_s);
+	return m;
 }
 
 static void iov_add(struct target *t, const void *bytes, size_t size_bytes)
@@ -41,26 +80,54 @@ static void batch_add(struct target *t, struct ring_record *rec, struct bytes pa
 	t->batch[t->batch_count++] = rec;
 }
 
+/* It never will be sent, so it must not come back. */
+static void refuse_message(struct target *t, const struct mqtt_message *m, const struct ring_record *rec,
+			   int rc)
+{
+	const struct definitions *d = t->publisher->config.definitions;
+
+	counter_add(&t->metrics.refused_messages, 1);
+	if (rec->channel_idx != CHANNEL_CARRIED)
+		counter_add(&d->counts[d->channels[rec->channel_idx].definition_idx].refused, 1);
+	if (rc == -EMSGSIZE)
+		LOG_WARN("target",
+			 "name=%s topic=%.*s dropped=1 reason=\"larger than the server's maximum packet size "
+			 "of %u bytes\"",
+			 target_name(t), (int)m->topic.size, (const char *)m->topic.ptr,
+			 t->session.server.max_packet_bytes);
+	else
+		LOG_WARN("target",
+			 "name=%s topic=%.*s dropped=1 reason=\"the server has at most QoS %u%s, and "
+			 "server_limits is refuse\"",
+			 target_name(t), (int)m->topic.size, (const char *)m->topic.ptr,
+			 t->session.server.qos_max,
+			 t->session.server.retain_available ? "" : " and retains nothing");
+}
+
 /* Puts a record into the present send. False: it must wait (the window is full). */
 static bool send_record(struct target *t, struct ring_record *rec)
 {
 	struct mqtt_message m = target_message(t, rec);
+	uint32_t own = rec->flags & IS_OWN;
 	struct bytes packet;
-	int rc = mqtt_session_publish(&t->session, &m, &packet);
+	int rc;
 
-	if (rc == -EAGAIN)
-		return false;
-	if (rc < 0) { /* larger than the server takes: it never will, so it must not come back */
-		counter_add(&t->metrics.refused_messages, 1);
-		LOG_WARN("target",
-			 "name=%s topic=%.*s dropped=1 reason=\"larger than the server's maximum packet size "
-			 "of %u bytes\"",
-			 target_name(t), (int)m.topic.size, (const char *)m.topic.ptr,
-			 t->session.server.max_packet_bytes);
-		ring_release(t->ring, rec);
+	if (m.expiry_s && m.expiry_left_s == 0) {
+		if (own)
+			let_go(t, rec);
+		else
+			ring_expire(t->ring, rec);
 		return true;
 	}
-	rec->flags = HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
+	rc = mqtt_session_publish(&t->session, &m, &packet);
+	if (rc == -EAGAIN)
+		return false;
+	if (rc < 0) {
+		refuse_message(t, &m, rec, rc);
+		let_go(t, rec);
+		return true;
+	}
+	rec->flags = own | HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
 	batch_add(t, rec, packet);
 	return true;
 }
@@ -74,17 +141,27 @@ static void resend(struct target *t)
 	while (t->batch_count < t->batch_max && (rec = mqtt_session_resend(&t->session, &packet_id))) {
 		struct mqtt_message m = target_message(t, rec);
 		struct bytes packet;
-		int rc = mqtt_session_republish(&t->session, packet_id, &m, &packet);
+		int rc;
 
+		if (m.expiry_s && m.expiry_left_s == 0)
+			m.expiry_left_s = 1; /* the server may have it: the exchange has to be ended */
+		rc = mqtt_session_republish(&t->session, packet_id, &m, &packet);
 		if (rc < 0) {
-			counter_add(&t->metrics.refused_messages, 1);
+			refuse_message(t, &m, rec, rc);
 			target_hold_drop(t, rec, HOLD_ACK);
 			continue;
 		}
 		counter_add(&t->metrics.resent_messages, 1);
-		rec->flags = HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
+		rec->flags = (rec->flags & IS_OWN) | HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
 		batch_add(t, rec, packet);
 	}
+}
+
+/* The target's own words: hello before anything new, farewell after all that goes out. */
+static void say_own(struct target *t, struct ring_record *rec, bool *due)
+{
+	if (*due && t->batch_count < t->batch_max && send_record(t, rec))
+		*due = false;
 }
 
 /* Records that a lost connection left over. */
@@ -159,15 +236,20 @@ void target_pump(struct target *t)
 		return;
 	t->iov_count = t->batch_count = t->control_bytes = 0;
 	if (t->session.state == MQTT_SESSION_ONLINE && mqtt_session_resending(&t->session)) {
+		target_subscribe(t);
 		take_outbox(t);
 		resend(t);
 	} else {
+		target_subscribe(t);
 		take_outbox(t);
 	}
 	if (t->session.state == MQTT_SESSION_ONLINE && !mqtt_session_resending(&t->session)) {
+		say_own(t, t->hello, &t->hello_due);
 		fill_from_waiting(t);
-		if (t->waiting_count == 0 && !wants_company(t))
+		if (t->waiting_count == 0 && (!t->parting || t->leaving) && !t->farewell_said &&
+		    !wants_company(t))
 			fill_from_ring(t);
+		say_own(t, t->farewell, &t->farewell_due);
 	}
 	if (t->iov_count == 0)
 		take_outbox(t); /* a resend of PUBRELs alone */
@@ -206,8 +288,10 @@ void target_batch_recover(struct target *t)
 			target_hold_drop(t, rec, HOLD_KERNEL);
 			continue;
 		}
-		rec->flags = 0;
-		t->batch[kept++] = rec;
+		rec->flags &= IS_OWN;
+		if (rec != t->hello &&
+		    rec != t->farewell) /* of another connection, they would mean nothing */
+			t->batch[kept++] = rec;
 	}
 	ASSERT(kept + t->waiting_count <=
 	       target_waiting_max(t->config)); /* all that we hold: see fill_from_ring */
@@ -224,8 +308,17 @@ void target_give_up_excess(struct target *t)
 	uint64_t limit = t->config->buffer_messages;
 	uint32_t excess = (uint32_t)min_u64(t->waiting_count, held > limit ? held - limit : 0);
 
-	for (uint32_t i = 0; i < excess; i++)
-		ring_give_up(t->ring, t->waiting[i]);
-	t->waiting_count -= excess;
-	memmove(t->waiting, t->waiting + excess, t->waiting_count * sizeof(t->waiting[0]));
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < t->waiting_count; i++) {
+		struct ring_record *rec = t->waiting[i];
+
+		if (excess && !(rec->flags & IS_OWN)) {
+			ring_give_up(t->ring, rec);
+			excess--;
+			continue;
+		}
+		t->waiting[kept++] = rec;
+	}
+	t->waiting_count = kept;
 }

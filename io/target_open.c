@@ -2,7 +2,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "core/carried.h"
+#include "core/log.h"
 #include "io/target_priv.h"
 #include "proto/mqtt_publish.h"
 
@@ -26,6 +29,69 @@ static void client_id_make(struct target *t)
 	snprintf(t->client_id, CLIENT_ID_BYTES_MAX + 1, "rm%016llx", (unsigned long long)hash);
 }
 
+static void props_make(const struct cfg *c, const struct cfg_props *p, struct mqtt_props *out)
+{
+	*out = (struct mqtt_props){0};
+	if (p->payload_format != CFG_FORMAT_NONE) {
+		mqtt_props_set(out, MQTT_PROP_PAYLOAD_FORMAT_INDICATOR);
+		out->payload_format_indicator = p->payload_format == CFG_FORMAT_UTF8;
+	}
+	if (p->content_type) {
+		mqtt_props_set(out, MQTT_PROP_CONTENT_TYPE);
+		out->content_type = bytes_of_text(cfg_text(c, p->content_type));
+	}
+	if (p->response_topic) {
+		mqtt_props_set(out, MQTT_PROP_RESPONSE_TOPIC);
+		out->response_topic = bytes_of_text(cfg_text(c, p->response_topic));
+	}
+	if (p->correlation_data) {
+		mqtt_props_set(out, MQTT_PROP_CORRELATION_DATA);
+		out->correlation_data = bytes_of_text(cfg_text(c, p->correlation_data));
+	}
+}
+
+static void pair_write(const struct cfg *c, const struct cfg_pair *pair, struct writer *w)
+{
+	mqtt_write_user_property(w, bytes_of_text(cfg_text(c, pair->name)),
+				 bytes_of_text(cfg_text(c, pair->value)));
+}
+
+/* User properties alone, in a block of their own that lives as long as the target. -ENOMEM. */
+static int pairs_make(const struct cfg *c, const struct cfg_pairs *pairs, uint8_t **block, struct bytes *out)
+{
+	const struct cfg_props p = {.user = *pairs};
+	uint32_t room = definition_props_bytes_max(c, &p);
+	struct writer w;
+
+	*block = NULL;
+	*out = bytes_of(NULL, 0);
+	if (pairs->count == 0)
+		return 0;
+	*block = malloc(room);
+	if (!*block)
+		return -ENOMEM;
+	w = writer_of(*block, room);
+	for (uint32_t i = 0; i < pairs->count; i++)
+		pair_write(c, &c->pairs[pairs->first + i], &w);
+	*out = bytes_of(*block, (size_t)(w.at - *block));
+	return 0;
+}
+
+/* The properties of a message, without Topic Alias and expiry, into w; where they are. */
+static struct bytes props_write(const struct cfg *c, const struct cfg_props *p, struct writer *w)
+{
+	struct mqtt_props props;
+	uint8_t *begin = w->at;
+
+	props_make(c, p, &props);
+	for (uint32_t i = 0; i < p->user.count; i++)
+		pair_write(c, &c->pairs[p->user.first + i], w);
+	int rc = mqtt_props_write(w, &props);
+
+	ASSERT(rc == 0); /* sized by definition_props_bytes_max() */
+	return bytes_of(begin, (size_t)(w->at - begin));
+}
+
 static void session_config_make(struct target *t, struct mqtt_session_config *out)
 {
 	const struct cfg_target *c = t->config;
@@ -35,7 +101,11 @@ static void session_config_make(struct target *t, struct mqtt_session_config *ou
 	*out = (struct mqtt_session_config){
 		.version = c->protocol == 5 ? MQTT_5 : MQTT_3_1_1,
 		.max_packet_bytes = c->max_packet_bytes,
+		.receive_max = (uint16_t)c->receive_max,
 		.topic_alias_max = (uint16_t)c->topic_alias_max,
+		.refuse_lowered = c->server_limits == CFG_LIMITS_REFUSE,
+		.filters = t->inbound.filters,
+		.filter_count = t->inbound.subscriptions.count,
 		.channel_count = t->publisher->config.definitions->ports[t->cfg_idx].channel_count,
 	};
 	connect->clean_start = c->clean_start;
@@ -48,48 +118,310 @@ static void session_config_make(struct target *t, struct mqtt_session_config *ou
 		mqtt_props_set(&connect->props, MQTT_PROP_SESSION_EXPIRY_INTERVAL);
 		connect->props.session_expiry_interval_s = (uint32_t)min_u64(expiry_s, UINT32_MAX);
 	}
-	if (!c->will.topic)
-		return;
+	if (t->inbound.subscriptions.count) {
+		out->topic_alias_in = c->protocol == 5 ? (uint16_t)c->topic_alias_in : 0;
+		out->topic_alias_in_bytes = (uint32_t)min_u64(MQTT_STRING_BYTES_MAX, c->max_packet_bytes);
+	}
+}
+
+static int will_make(struct target *t, struct mqtt_connect *connect)
+{
+	const struct cfg *c = t->publisher->config.cfg;
+	const struct cfg_will *w = &t->config->will;
+	bool is_v5 = t->config->protocol == 5;
+	int rc = pairs_make(c, &t->config->connect_user, &t->connect_props, &connect->props.raw);
+
+	if (rc < 0 || !w->topic)
+		return rc;
 	connect->has_will = true;
-	connect->will.topic = bytes_of_text(target_text(t, c->will.topic));
-	connect->will.payload = bytes_of_text(target_text(t, c->will.payload));
-	connect->will.qos = c->will.qos;
-	connect->will.retain = c->will.retain;
-	if (c->protocol == 5 && c->will.delay_s) {
+	connect->will.topic = bytes_of_text(target_text(t, w->topic));
+	connect->will.payload = bytes_of_text(target_text(t, w->payload));
+	connect->will.qos = w->qos;
+	connect->will.retain = w->retain;
+	if (!is_v5)
+		return 0;
+	props_make(c, &w->props, &connect->will.props);
+	if (w->delay_s) {
 		mqtt_props_set(&connect->will.props, MQTT_PROP_WILL_DELAY_INTERVAL);
-		connect->will.props.will_delay_interval_s = c->will.delay_s;
+		connect->will.props.will_delay_interval_s = w->delay_s;
 	}
-	if (c->protocol == 5 && c->will.expiry_s) {
+	if (w->expiry_s) {
 		mqtt_props_set(&connect->will.props, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL);
-		connect->will.props.message_expiry_interval_s = c->will.expiry_s;
+		connect->will.props.message_expiry_interval_s = w->expiry_s;
 	}
+	return pairs_make(c, &w->props.user, &t->will_props, &connect->will.props.raw);
+}
+
+/* Each definition's properties are written once; its channels share them. */
+static int channel_props_make(struct target *t)
+{
+	const struct definitions *d = t->publisher->config.definitions;
+	const struct cfg *c = t->publisher->config.cfg;
+	uint64_t room = 0;
+	struct writer w;
+
+	for (uint32_t i = 0; i < c->definition_count; i++)
+		if (c->definitions[i].target_idx == t->cfg_idx &&
+		    c->definitions[i].mode != CFG_MODE_SUBSCRIBE)
+			room += definition_props_bytes_max(c, &c->definitions[i].props);
+	if (room == 0)
+		return 0;
+	t->props = calloc(d->ports[t->cfg_idx].channel_count, sizeof(t->props[0]));
+	t->props_text = malloc(room);
+	if (!t->props || !t->props_text)
+		return -ENOMEM;
+	w = writer_of(t->props_text, room);
+	for (uint32_t i = 0, last = UINT32_MAX; i < d->channel_count; i++) {
+		const struct channel *ch = &d->channels[i];
+
+		if (ch->target_idx != t->cfg_idx)
+			continue;
+		t->props[ch->local_idx] = ch->definition_idx == last
+						  ? t->props[ch->local_idx - 1]
+						  : props_write(c, &c->definitions[ch->definition_idx].props,
+								&w);
+		last = ch->definition_idx;
+	}
+	return 0;
+}
+
+/* --- records of the target's own ------------------------------------------------------------------------------------------ */
+
+static struct ring_record *own_record(const struct mqtt_stored *m, uint8_t qos)
+{
+	uint64_t headroom = CHANNEL_HEADER_BYTES + m->topic.size + m->props.size;
+	uint64_t bytes = carried_bytes(m->topic.size, m->props.size, m->payload.size);
+	struct ring_record *rec = malloc(sizeof(*rec) + headroom + bytes);
+	struct writer w;
+
+	if (!rec)
+		return NULL;
+	*rec = (struct ring_record){
+		.payload_bytes = (uint32_t)bytes,
+		.headroom_bytes = (uint32_t)headroom,
+		.channel_idx = CHANNEL_CARRIED,
+		.flags = IS_OWN,
+		.time_ns = m->time_ns,
+	};
+	w = writer_of(ring_payload(rec), bytes);
+	write_bytes(&w, m->payload.ptr, m->payload.size);
+	write_bytes(&w, m->props.ptr, m->props.size);
+	carried_write_end(&w, m->topic, m->props.size, m->expiry_s, qos, m->retain);
+	ASSERT(!w.failed);
+	return rec;
+}
+
+/* What the last process had sent, or was about to: it is in flight again. */
+static int restore(struct target *t)
+{
+	struct mqtt_stored m;
+	uint16_t packet_id = 0;
+	uint8_t qos;
+
+	t->restored = calloc(t->session.inflight.count + 1ull, sizeof(t->restored[0]));
+	if (!t->restored)
+		return -ENOMEM;
+	while (mqtt_session_restored(&t->session, &packet_id, &m, &qos)) {
+		struct ring_record *rec = own_record(&m, qos);
+
+		if (!rec)
+			return -ENOMEM;
+		t->restored[t->restored_count++] = rec;
+		rec->flags |= HOLD_ACK;
+		mqtt_session_attach(&t->session, packet_id, rec);
+	}
+	if (t->session.inflight.count)
+		LOG_INFO("target", "name=%s restored=%u inflight=%u inbound=%u", target_name(t),
+			 t->restored_count, t->session.inflight.count, t->session.store.inbound_count);
+	return 0;
+}
+
+/* To the will's topic, as the will would be. */
+static struct ring_record *will_record(const struct target *t, uint32_t payload, struct bytes props)
+{
+	const struct cfg_will *w = &t->config->will;
+	const struct mqtt_stored m = {
+		.topic = bytes_of_text(target_text(t, w->topic)),
+		.props = props,
+		.payload = bytes_of_text(target_text(t, payload)),
+		.retain = w->retain,
+	};
+
+	return own_record(&m, w->qos);
+}
+
+static int own_records_make(struct target *t)
+{
+	const struct cfg *c = t->publisher->config.cfg;
+	const struct cfg_will *w = &t->config->will;
+	uint8_t *text = NULL;
+	struct bytes props = {0};
+
+	if (!w->topic || (!w->has_on_connect && !w->has_on_disconnect))
+		return 0;
+	if (t->config->protocol == 5) {
+		uint32_t room = definition_props_bytes_max(c, &w->props) + 1;
+		struct writer pw;
+
+		text = malloc(room);
+		if (!text)
+			return -ENOMEM;
+		pw = writer_of(text, room);
+		props = props_write(c, &w->props, &pw);
+	}
+	if (w->has_on_connect)
+		t->hello = will_record(t, w->on_connect, props);
+	if (w->has_on_disconnect)
+		t->farewell = will_record(t, w->on_disconnect, props);
+	free(text);
+	return (w->has_on_connect && !t->hello) || (w->has_on_disconnect && !t->farewell) ? -ENOMEM : 0;
 }
 
 static bool wants_acks(const struct target *t)
 {
 	const struct cfg *c = t->publisher->config.cfg;
 
-	for (uint32_t i = 0; i < c->definition_count; i++)
-		if (c->definitions[i].target_idx == t->cfg_idx && c->definitions[i].qos > 0)
+	for (uint32_t i = 0; i < c->definition_count; i++) {
+		const struct cfg_definition *def = &c->definitions[i];
+		uint32_t target_idx = def->mode == CFG_MODE_SUBSCRIBE ? def->subscribe.forward.target_idx
+								      : def->target_idx;
+
+		if (target_idx == t->cfg_idx && def->qos > 0)
 			return true;
+	}
 	return false;
+}
+
+/* The largest message that may wait for an acknowledgement: topic, properties and payload. */
+static uint32_t message_bytes_max(const struct cfg *c, uint32_t cfg_idx, const struct definitions *d)
+{
+	const struct cfg_will *w = &c->targets[cfg_idx].will;
+	uint64_t own = strlen(cfg_text(c, w->topic)) + definition_props_bytes_max(c, &w->props) +
+		       max_u64(strlen(cfg_text(c, w->on_connect)), strlen(cfg_text(c, w->on_disconnect)));
+
+	return (uint32_t)max_u64(own, d->ports[cfg_idx].record_bytes_max);
+}
+
+static bool keeps_session(const struct cfg_target *t)
+{
+	return !t->clean_start;
+}
+
+static struct mqtt_store_shape store_shape(const struct cfg *c, uint32_t cfg_idx, const struct definitions *d,
+					   const char *state_dir)
+{
+	const struct cfg_target *t = &c->targets[cfg_idx];
+
+	return (struct mqtt_store_shape){
+		.inflight_room = t->max_inflight,
+		.slot_bytes = state_dir && keeps_session(t)
+				      ? mqtt_store_slot_bytes(message_bytes_max(c, cfg_idx, d))
+				      : 0,
+	};
 }
 
 uint64_t target_memory_bytes(const struct cfg *c, uint32_t cfg_idx, const struct definitions *d)
 {
 	const struct cfg_target *tc = &c->targets[cfg_idx];
+	struct mqtt_store_shape shape = store_shape(c, cfg_idx, d, "");
 
 	return sizeof(struct target) + tc->max_packet_bytes + 2ull * 4096 +
 	       target_batch_max(tc) * (sizeof(void *) + sizeof(uint32_t) + sizeof(struct iovec)) +
 	       target_waiting_max(tc) * sizeof(void *) +
 	       (tc->max_inflight + 1ull) * sizeof(struct mqtt_inflight_entry) +
-	       d->ports[cfg_idx].channel_count * sizeof(uint16_t);
+	       d->ports[cfg_idx].channel_count * sizeof(uint16_t) + mqtt_store_bytes(&shape) +
+	       inbound_memory_bytes(c, cfg_idx);
+}
+
+static int session_memory_open(struct target *t, const struct mqtt_session_config *config)
+{
+	struct mqtt_session_memory *m = &t->session_memory;
+	const struct mqtt_store_shape *shape = &t->session_file.store.shape;
+
+	m->outbox_bytes = max_u64(4096, mqtt_session_outbox_bytes(config));
+	t->outboxes[0] = malloc(m->outbox_bytes);
+	t->outboxes[1] = malloc(m->outbox_bytes);
+	m->outbox = t->outboxes[0];
+	m->entries = calloc((size_t)shape->inflight_room + 1, sizeof(m->entries[0]));
+	m->alias_of = calloc((size_t)config->channel_count + 1, sizeof(m->alias_of[0]));
+	m->subscriptions = calloc((size_t)shape->filter_count + 1, sizeof(m->subscriptions[0]));
+	if (config->topic_alias_in) {
+		m->aliases_in = malloc((size_t)config->topic_alias_in * config->topic_alias_in_bytes);
+		m->alias_in_sizes = calloc(config->topic_alias_in, sizeof(m->alias_in_sizes[0]));
+		if (!m->aliases_in || !m->alias_in_sizes)
+			return -ENOMEM;
+	}
+	return t->outboxes[0] && t->outboxes[1] && m->entries && m->alias_of && m->subscriptions ? 0
+												 : -ENOMEM;
+}
+
+static int session_open(struct target *t)
+{
+	const struct publisher_config *p = &t->publisher->config;
+	struct mqtt_session_config config;
+	struct session_file_config file = {
+		.state_dir = p->state_dir,
+		.target = target_name(t),
+		.client_id = t->client_id,
+		.version = t->config->protocol == 5 ? MQTT_5 : MQTT_3_1_1,
+		.shape = store_shape(p->cfg, t->cfg_idx, p->definitions, p->state_dir),
+		.filters = t->inbound.filters,
+	};
+	int rc;
+
+	if (!keeps_session(t->config)) {
+		session_file_forget(&file);
+		file.state_dir = NULL;
+	}
+	file.shape.filter_count = t->inbound.subscriptions.count;
+	rc = session_file_open(&t->session_file, &file);
+	if (rc < 0)
+		return rc;
+	session_config_make(t, &config);
+	for (uint32_t i = 0; i < t->session_file.store.shape.filter_count; i++)
+		config.filter_bytes_max = (uint32_t)max_u64(
+			config.filter_bytes_max, mqtt_store_filter(&t->session_file.store, i).size);
+	rc = will_make(t, &config.connect);
+	if (rc == 0)
+		rc = session_memory_open(t, &config);
+	if (rc < 0)
+		return rc;
+	mqtt_session_init(&t->session, &config, &t->session_file.store, &t->session_memory);
+	return restore(t);
+}
+
+static int batch_memory_open(struct target *t)
+{
+	uint32_t restored_max =
+		t->session.inflight.room; /* a file may have more than the configuration now */
+
+	t->batch = calloc(t->batch_max, sizeof(t->batch[0]));
+	t->waiting = calloc((size_t)target_waiting_max(t->config) + restored_max, sizeof(t->waiting[0]));
+	t->packet_bytes = calloc(t->batch_max, sizeof(t->packet_bytes[0]));
+	t->iov = calloc((size_t)t->batch_max + 2, sizeof(t->iov[0]));
+	t->receive = malloc(t->config->max_packet_bytes);
+	return t->batch && t->waiting && t->packet_bytes && t->iov && t->receive ? 0 : -ENOMEM;
+}
+
+/* The headroom of records was sized without us. */
+static void check_headroom(const struct target *t)
+{
+	const struct definitions *d = t->publisher->config.definitions;
+
+	for (uint32_t i = 0; i < d->channel_count; i++) {
+		const struct channel *ch = &d->channels[i];
+
+		ASSERT(ch->target_idx != t->cfg_idx ||
+		       mqtt_publish_headroom_bytes(t->session.config.version, ch->topic.size, ch->qos,
+						   t->props ? t->props[ch->local_idx].size : 0) <=
+			       ch->headroom_bytes);
+	}
 }
 
 int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_t slot)
 {
 	const struct cfg *c = p->config.cfg;
-	struct mqtt_session_config config;
+	int rc;
 
 	*t = (struct target){
 		.publisher = p,
@@ -100,50 +432,38 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 		.ring = p->config.definitions->ports[cfg_idx].ring,
 		.link_deadline = MONO_NEVER,
 		.flush_deadline = MONO_NEVER,
-		.leave_deadline = MONO_NEVER,
-		.session_url_idx = UINT32_MAX,
+		.part_deadline = MONO_NEVER,
+		.first_deadline = MONO_NEVER,
+		.session_file.handle = -1,
 	};
 	ASSERT(t->ring);
 	t->backoff = (struct backoff){.base_ns = t->config->reconnect_base_ns,
 				      .cap_ns = t->config->reconnect_cap_ns,
 				      .stable_ns = t->config->reconnect_stable_ns};
 	t->batch_max = target_batch_max(t->config);
-	client_id_make(t);
 	t->has_acked = wants_acks(t);
-	session_config_make(t, &config);
-	t->outbox_bytes = max_u64(4096, mqtt_session_outbox_bytes(&config));
-	t->batch = calloc(t->batch_max, sizeof(t->batch[0]));
-	t->waiting = calloc(target_waiting_max(t->config), sizeof(t->waiting[0]));
-	t->packet_bytes = calloc(t->batch_max, sizeof(t->packet_bytes[0]));
-	t->iov = calloc((size_t)t->batch_max + 2, sizeof(t->iov[0]));
-	t->outboxes[0] = malloc(t->outbox_bytes);
-	t->outboxes[1] = malloc(t->outbox_bytes);
-	t->inflight = calloc((size_t)t->config->max_inflight + 1, sizeof(t->inflight[0]));
-	t->aliases = calloc((size_t)config.channel_count + 1, sizeof(t->aliases[0]));
-	t->receive = malloc(t->config->max_packet_bytes);
-	if (!t->batch || !t->waiting || !t->packet_bytes || !t->iov || !t->outboxes[0] || !t->outboxes[1] ||
-	    !t->inflight || !t->aliases || !t->receive) {
+	t->enabled = t->config->enabled && c->packages[t->config->package_idx].enabled;
+	atomic_store_explicit(&t->wanted, t->enabled, memory_order_relaxed);
+	client_id_make(t);
+	target_place_from_list(t);
+	rc = inbound_open(&t->inbound, p, cfg_idx, &t->metrics);
+	if (rc == 0)
+		rc = session_open(t);
+	if (rc == 0)
+		rc = batch_memory_open(t);
+	if (rc == 0)
+		rc = channel_props_make(t);
+	if (rc == 0)
+		rc = own_records_make(t);
+	if (rc < 0) {
 		target_close(t);
-		return -ENOMEM;
+		return rc;
 	}
-	for (uint32_t i = 0; i < p->config.definitions->channel_count;
-	     i++) { /* the headroom was sized without us */
-		const struct channel *ch = &p->config.definitions->channels[i];
-
-		ASSERT(ch->target_idx != cfg_idx ||
-		       mqtt_publish_headroom_bytes(config.version, ch->topic.size, ch->qos, 0) <=
-			       ch->headroom_bytes);
-	}
-	mqtt_session_init(&t->session, &config, t->inflight, t->config->max_inflight, t->aliases,
-			  t->outboxes[0], t->outbox_bytes);
+	check_headroom(t);
 	stream_init(&t->stream, p->loop, &target_stream_user, t->receive, t->config->max_packet_bytes);
-	if (!t->config->enabled) {
-		t->left = true;
-		target_enter(t, TARGET_DISABLED, "");
-		return 0;
-	}
-	target_enter(t, TARGET_CONNECTING, "");
-	t->link_deadline = target_now(t);
+	target_enter(t, t->enabled ? TARGET_CONNECTING : TARGET_DISABLED, "");
+	if (t->enabled)
+		t->link_deadline = target_now(t);
 	timer_set(&p->timers, &t->timer, t->link_deadline);
 	return 0;
 }
@@ -156,7 +476,21 @@ void target_close(struct target *t)
 	free(t->iov);
 	free(t->outboxes[0]);
 	free(t->outboxes[1]);
-	free(t->inflight);
-	free(t->aliases);
+	free(t->session_memory.entries);
+	free(t->session_memory.alias_of);
+	free(t->session_memory.subscriptions);
+	free(t->session_memory.aliases_in);
+	free(t->session_memory.alias_in_sizes);
 	free(t->receive);
+	free(t->props);
+	free(t->props_text);
+	free(t->will_props);
+	free(t->connect_props);
+	for (uint32_t i = 0; i < t->restored_count; i++)
+		free(t->restored[i]);
+	free(t->restored);
+	free(t->hello);
+	free(t->farewell);
+	inbound_close(&t->inbound);
+	session_file_close(&t->session_file);
 }

@@ -10,7 +10,12 @@
 #include "io/target.h"
 
 /* What a record in our hands waits for; in ring_record.flags. Without a hold it is let go. */
-enum target_hold { HOLD_KERNEL = 1, HOLD_ACK = 2, IS_QOS_0 = 4 };
+enum target_hold { HOLD_KERNEL = 1, HOLD_ACK = 2, IS_QOS_0 = 4, IS_OWN = 8 /* no ring's */ };
+
+static inline bool target_is_held(const struct ring_record *rec)
+{
+	return rec->flags & (HOLD_KERNEL | HOLD_ACK);
+}
 
 static inline const char *target_text(const struct target *t, uint32_t text)
 {
@@ -39,6 +44,12 @@ void target_enter(struct target *t, enum target_state state, const char *reason)
 
 /* Sends what there is, where the stream is free: one gathered send. */
 void target_pump(struct target *t);
+/* Writes what subscribing still needs. */
+void target_subscribe(struct target *t);
+/* Ends the present attempt or connection. */
+void target_link_down(struct target *t, enum target_state state, const char *reason);
+/* The last words are written: they go out, then the stream ends. */
+void target_finish(struct target *t);
 /* The first count records of the batch are with the kernel. */
 void target_batch_through(struct target *t, uint32_t count);
 /* The connection is gone, and the kernel has let go of everything: sorts out what was on its way. */
@@ -47,6 +58,18 @@ void target_batch_recover(struct target *t);
 void target_give_up_excess(struct target *t);
 void target_hold_drop(struct target *t, struct ring_record *rec, uint32_t hold);
 struct mqtt_message target_message(const struct target *t, struct ring_record *rec);
+
+/* io/target_place.c: where to go. */
+void target_place_from_list(struct target *t);
+/* The server has said where. False: it is not understood, or was followed too often. */
+NODISCARD bool target_place_from_reference(struct target *t, const char *reference);
+/* A number for the server, by which a session is known to be of it. */
+uint64_t target_place_key(const struct target *t);
+
+/* io/target_part.c: leaving and being disabled. */
+void target_part_step(struct target *t);
+/* Closed, and nothing more to do but to be enabled again, or to go. */
+bool target_part_closed(struct target *t);
 
 /* The stream's events, in io/target.c. */
 extern const struct stream_user target_stream_user;

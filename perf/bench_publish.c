@@ -176,7 +176,7 @@ static struct result run_node(const struct options *o, const struct sink *sink)
 	struct result r;
 	struct node n;
 	const char *why;
-	int rc = node_open(&n, c, ".", 1, &why);
+	int rc = node_open(&n, c, ".", NULL, 1, &why);
 
 	if (rc == 0)
 		rc = node_start(&n, &why);

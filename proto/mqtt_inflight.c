@@ -34,6 +34,49 @@ uint16_t mqtt_inflight_add(struct mqtt_inflight *t, void *token, uint8_t qos)
 	return id;
 }
 
+/* Takes it out of the free list, which is in order of the identifiers still. */
+static void free_list_remove(struct mqtt_inflight *t, uint16_t id)
+{
+	uint16_t before = 0, at = t->free_first;
+
+	while (at != id) {
+		ASSERT(at);
+		before = at;
+		at = t->entries[at].newer;
+	}
+	if (before)
+		t->entries[before].newer = t->entries[id].newer;
+	else
+		t->free_first = t->entries[id].newer;
+	if (t->free_last == id)
+		t->free_last = before;
+}
+
+void mqtt_inflight_restore(struct mqtt_inflight *t, uint16_t id, enum mqtt_inflight_state state,
+			   uint64_t sequence)
+{
+	uint16_t older = t->newest, newer = 0;
+
+	ASSERT(id >= 1 && id <= t->room);
+	ASSERT(t->entries[id].state == MQTT_INFLIGHT_FREE);
+	free_list_remove(t, id);
+	while (older && t->entries[older].sequence > sequence) {
+		newer = older;
+		older = t->entries[older].older;
+	}
+	t->entries[id] = (struct mqtt_inflight_entry){
+		.state = (uint8_t)state, .older = older, .newer = newer, .sequence = sequence};
+	if (older)
+		t->entries[older].newer = id;
+	else
+		t->oldest = id;
+	if (newer)
+		t->entries[newer].older = id;
+	else
+		t->newest = id;
+	t->count++;
+}
+
 void mqtt_inflight_free(struct mqtt_inflight *t, uint16_t id)
 {
 	struct mqtt_inflight_entry *e = mqtt_inflight_find(t, id);

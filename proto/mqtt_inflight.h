@@ -2,7 +2,7 @@
  *
  * Purpose:  gives out identifiers and finds, frees and walks them in the order of sending, each in O(1): the identifier is
  *           the index. The messages themselves stay where they are; the table keeps the caller's token.
- * Owner:    the session. Threads: one. Memory: 24 bytes an identifier, the caller's array.
+ * Owner:    the session. Threads: one. Memory: 32 bytes an identifier, the caller's array.
  * Source:   MQTT 5.0 2.2.1, 4.3, 4.4, 4.6.
  *
  *   FREE -add-> PUBLISHED_1 -PUBACK-> FREE
@@ -26,7 +26,8 @@ struct mqtt_inflight_entry {
 	void *token;           /* PUBLISHED: the caller's message; RELEASED: NULL */
 	uint16_t older, newer; /* in the order of sending; 0 ends. FREE: newer is the next free one */
 	uint8_t state;
-	bool counted; /* against the server's Receive Maximum, on the present connection */
+	uint64_t sequence; /* of sending, for those that mqtt_inflight_restore has brought */
+	bool counted;      /* against the server's Receive Maximum, on the present connection */
 };
 
 struct mqtt_inflight {
@@ -44,6 +45,10 @@ void mqtt_inflight_init(struct mqtt_inflight *t, struct mqtt_inflight_entry *ent
 /* The new identifier, or 0 where all are in use. qos is 1 or 2. */
 uint16_t mqtt_inflight_add(struct mqtt_inflight *t, void *token, uint8_t qos);
 void mqtt_inflight_free(struct mqtt_inflight *t, uint16_t id);
+
+/* In a table that was only restored to: an identifier of an earlier process, in its place by the sequence. */
+void mqtt_inflight_restore(struct mqtt_inflight *t, uint16_t id, enum mqtt_inflight_state state,
+			   uint64_t sequence);
 
 static inline struct mqtt_inflight_entry *mqtt_inflight_find(struct mqtt_inflight *t, uint16_t id)
 {

@@ -3,7 +3,8 @@
 #include "proto/mqtt_props.h"
 #include "proto/mqtt_wire.h"
 
-#define ALIAS_BYTES 3 /* the property's identifier and its value */
+#define ALIAS_BYTES  3 /* the property's identifier and its value */
+#define EXPIRY_BYTES 5 /* the same */
 
 static uint8_t *put_back(uint8_t *at, struct bytes run)
 {
@@ -38,7 +39,8 @@ uint32_t mqtt_publish_headroom_bytes(enum mqtt_version v, size_t topic_bytes, ui
 	ASSERT(topic_bytes <= MQTT_STRING_BYTES_MAX);
 	ASSERT(props_bytes <= MQTT_REMAINING_LENGTH_MAX / 2);
 	if (v == MQTT_5)
-		bytes += mqtt_varint_bytes((uint32_t)props_bytes + ALIAS_BYTES) + props_bytes + ALIAS_BYTES;
+		bytes += mqtt_varint_bytes((uint32_t)props_bytes + ALIAS_BYTES + EXPIRY_BYTES) + props_bytes +
+			 ALIAS_BYTES + EXPIRY_BYTES;
 	return (uint32_t)bytes;
 }
 
@@ -53,10 +55,16 @@ uint8_t *mqtt_publish_header_backwards(uint8_t *payload, const struct mqtt_publi
 	ASSERT(h->topic.size <= MQTT_STRING_BYTES_MAX);
 	ASSERT(h->topic.size || h->topic_alias);
 	if (h->version == MQTT_5) {
-		size_t props_bytes = h->props.size + (h->topic_alias ? ALIAS_BYTES : 0);
+		size_t props_bytes = h->props.size + (h->topic_alias ? ALIAS_BYTES : 0) +
+				     (h->expiry_s ? EXPIRY_BYTES : 0);
 
 		ASSERT(props_bytes <= MQTT_REMAINING_LENGTH_MAX);
 		at = put_back(at, h->props);
+		if (h->expiry_s) {
+			at = put_back_u16(at, (uint16_t)h->expiry_s);
+			at = put_back_u16(at, (uint16_t)(h->expiry_s >> 16));
+			*--at = MQTT_PROP_MESSAGE_EXPIRY_INTERVAL;
+		}
 		if (h->topic_alias) {
 			at = put_back_u16(at, h->topic_alias);
 			*--at = MQTT_PROP_TOPIC_ALIAS;
@@ -64,6 +72,7 @@ uint8_t *mqtt_publish_header_backwards(uint8_t *payload, const struct mqtt_publi
 		at = put_back_varint(at, (uint32_t)props_bytes);
 	} else {
 		ASSERT(h->topic_alias == 0);
+		ASSERT(h->expiry_s == 0);
 		ASSERT(h->props.size == 0);
 	}
 	if (h->qos)

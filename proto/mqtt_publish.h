@@ -23,12 +23,13 @@ struct mqtt_publish_header {
 	bool retain;
 	uint16_t packet_id;     /* not 0 at QoS 1 and 2; 0 at QoS 0 */
 	uint16_t topic_alias;   /* 0: none; 5.0 only */
+	uint32_t expiry_s;      /* Message Expiry Interval, what is left of it; 0: none; 5.0 only */
 	uint32_t payload_bytes; /* what follows */
 	struct bytes topic;     /* empty: the alias says it */
-	struct bytes props;     /* from mqtt_props_write(), without Topic Alias; 5.0 only */
+	struct bytes props;     /* from mqtt_props_write(), without Topic Alias and expiry; 5.0 only */
 };
 
-/* Most bytes that a header with these can take, a Topic Alias included. */
+/* Most bytes that a header with these can take, a Topic Alias and an expiry included. */
 NODISCARD uint32_t mqtt_publish_headroom_bytes(enum mqtt_version v, size_t topic_bytes, uint8_t qos,
 					       size_t props_bytes);
 

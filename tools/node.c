@@ -108,7 +108,8 @@ static int rings_open(struct node *n, const char **why)
 	return 0;
 }
 
-static int publishers_open(struct node *n, const char *base_dir, struct prng *prng, const char **why)
+static int publishers_open(struct node *n, const char *base_dir, const char *state_dir, struct prng *prng,
+			   const char **why)
 {
 	for (uint32_t i = 0; i < n->cfg->publisher_count; i++) {
 		const struct publisher_config config = {
@@ -116,13 +117,19 @@ static int publishers_open(struct node *n, const char *base_dir, struct prng *pr
 			.publisher_idx = i,
 			.definitions = n->definitions,
 			.base_dir = base_dir,
+			.state_dir = state_dir,
+			.publisher_of_target = n->publisher_of_target,
+			.slot_of_target = n->slot_of_target,
 			.seed = prng_next(prng),
 			.drain_ns = DRAIN_NS,
 		};
 		int rc = publisher_open(&n->publishers[i], &config);
 
 		if (rc < 0) {
-			*why = loop_open_hint(rc);
+			*why = rc == -EBUSY ? "a target's session file is in use: is another ringmaind "
+					      "running with "
+					      "this --state-dir?"
+					    : loop_open_hint(rc);
 			return rc;
 		}
 		n->publisher_count++;
@@ -158,7 +165,8 @@ static int samplers_open(struct node *n, struct prng *prng, const char **why)
 	return 0;
 }
 
-int node_open(struct node *n, const struct cfg *c, const char *base_dir, uint64_t seed, const char **why)
+int node_open(struct node *n, const struct cfg *c, const char *base_dir, const char *state_dir, uint64_t seed,
+	      const char **why)
 {
 	struct prng prng = {.state = seed};
 	int rc;
@@ -173,7 +181,7 @@ int node_open(struct node *n, const struct cfg *c, const char *base_dir, uint64_
 	if (rc == 0)
 		rc = rings_open(n, why);
 	if (rc == 0)
-		rc = publishers_open(n, base_dir, &prng, why);
+		rc = publishers_open(n, base_dir, state_dir, &prng, why);
 	if (rc == 0)
 		rc = samplers_open(n, &prng, why);
 	if (rc < 0)

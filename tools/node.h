@@ -51,9 +51,10 @@ struct node_budget {
 NODISCARD int node_budget(const struct cfg *c, struct node_budget *out);
 uint64_t node_budget_total(const struct node_budget *b);
 
-/* The configuration is borrowed; base_dir is where relative secrets start. */
-NODISCARD int node_open(struct node *n, const struct cfg *c, const char *base_dir, uint64_t seed,
-			const char **why);
+/* The configuration is borrowed; base_dir is where relative secrets start, state_dir where sessions are kept (NULL: they end
+ * with the process). */
+NODISCARD int node_open(struct node *n, const struct cfg *c, const char *base_dir, const char *state_dir,
+			uint64_t seed, const char **why);
 /* Starts the threads and waits until each is ready. Afterwards data threads allocate nothing. */
 NODISCARD int node_start(struct node *n, const char **why);
 /* Samplers first; then publishers send what there is and say good-bye. Returns when all threads have ended. */

@@ -82,11 +82,12 @@ static json_t *description_of(const struct node *n, uint32_t tag_idx)
 	const struct cfg *c = n->cfg;
 	const struct cfg_tag *tag = &c->tags[tag_idx];
 	const struct cfg_device *device = &c->devices[tag->device_idx];
+	/* Subscribed values come by no line. */
+	const char *line = device->line_idx == CFG_NONE ? "" : cfg_text(c, c->lines[device->line_idx].name);
 
 	return json_pack("{s:o, s:s, s:s, s:s, s:s, s:I}", "tag", text_of(n->tags.names[tag_idx]), "device",
-			 cfg_text(c, device->name), "line", cfg_text(c, c->lines[device->line_idx].name),
-			 "type", type_of(tag->type), "unit", cfg_text(c, tag->unit), "every_us",
-			 rpc_integer(tag->every_ns / NS_PER_US));
+			 cfg_text(c, device->name), "line", line, "type", type_of(tag->type), "unit",
+			 cfg_text(c, tag->unit), "every_us", rpc_integer(tag->every_ns / NS_PER_US));
 }
 
 static json_t *tag_now(const struct node *n, uint32_t tag_idx)

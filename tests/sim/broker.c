@@ -68,7 +68,7 @@ static void check_limits(const struct broker_link *k, const struct wire_packet *
 	if (p->retain && !k->retain_available)
 		violation(k, "retain, which we do not have [MQTT-3.2.2-14]");
 	if (p->size_bytes > k->max_packet_bytes)
-		violation(k, "a packet larger than our maximum [MQTT-3.1.2-24]");
+		violation(k, "a packet larger than our maximum [MQTT-3.2.2-15]");
 }
 
 static void see(struct broker_link *k, const struct wire_packet *p, enum ledger_fate fate)

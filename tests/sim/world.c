@@ -269,7 +269,7 @@ static int open_node(struct world *w)
 	config_errors_free(&errors);
 	if (rc < 0)
 		return rc;
-	rc = node_open(&w->node, w->cfg, "/nonexistent", prng_next(&sim.prng), &why);
+	rc = node_open(&w->node, w->cfg, "/nonexistent", NULL, prng_next(&sim.prng), &why);
 	if (rc < 0)
 		sim_fail("node_open: %d %s", rc, why);
 	return rc;

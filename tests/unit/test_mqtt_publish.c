@@ -113,6 +113,7 @@ TEST(headroom_is_exact_in_the_worst_case)
 		.qos = 2,
 		.packet_id = 1,
 		.topic_alias = 1,
+		.expiry_s = 1,
 		.topic = bytes_of_text("plant/a"),
 		.payload_bytes = 2097152, /* four bytes of Remaining Length */
 	};

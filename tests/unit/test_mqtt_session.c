@@ -14,6 +14,8 @@
 struct bench {
 	struct mqtt_session s;
 	struct mqtt_inflight_entry entries[INFLIGHT + 1];
+	uint64_t store_block[2048];
+	struct mqtt_store store;
 	uint16_t aliases[CHANNELS];
 	uint8_t outbox[8192];
 	uint8_t record[256];
@@ -28,12 +30,24 @@ static void bench_init(struct bench *b, enum mqtt_version v, bool clean_start)
 		.version = v,
 		.connect = {.clean_start = clean_start, .keep_alive_s = 60, .client_id = bytes_of_text("c1")},
 		.max_packet_bytes = 4096,
+		.receive_max = 64,
 		.topic_alias_max = 2,
 		.channel_count = CHANNELS,
 	};
 
 	*b = (struct bench){.now = {.ns = NS_PER_S}};
-	mqtt_session_init(&b->s, &config, b->entries, INFLIGHT, b->aliases, b->outbox, sizeof(b->outbox));
+	const struct mqtt_store_shape shape = {.inflight_room = INFLIGHT};
+	const struct mqtt_session_memory memory = {
+		.entries = b->entries,
+		.alias_of = b->aliases,
+		.outbox = b->outbox,
+		.outbox_bytes = sizeof(b->outbox),
+	};
+
+	ASSERT(mqtt_store_bytes(&shape) <= sizeof(b->store_block));
+	mqtt_store_init(&b->store, b->store_block, &shape, v, 1);
+	mqtt_store_seal(&b->store);
+	mqtt_session_init(&b->s, &config, &b->store, &memory);
 }
 
 /* Takes the first packet out of the outbox. */
@@ -362,7 +376,7 @@ TEST(another_server_of_the_list_is_not_trusted_with_our_session)
 	bench_init(&b, MQTT_5, false);
 	go_online(&b, false, 10);
 	mqtt_session_lost(&b.s);
-	mqtt_session_forget_server(&b.s);
+	mqtt_session_server(&b.s, 7);
 	mqtt_session_connect(&b.s, bytes_of(NULL, 0), b.now);
 	EXPECT_EQ(take_sent(&b), MQTT_CONNECT);
 	EXPECT(b.sent.connect.clean_start);

@@ -73,7 +73,7 @@ static void world_open(struct world *w)
 	EXPECT(mkdtemp(w->folder) != NULL);
 	snprintf(w->path, sizeof(w->path), "%s/s", w->folder);
 	EXPECT_EQ(config_parse("test.yaml", bytes_of_text(yaml), &w->cfg, &errors), 0);
-	EXPECT_EQ(node_open(&w->node, w->cfg, "/", 1, &why), 0);
+	EXPECT_EQ(node_open(&w->node, w->cfg, "/", NULL, 1, &why), 0);
 	EXPECT_EQ(pthread_create(&w->thread, NULL, serve, w), 0);
 	while (!atomic_load(&w->ready))
 		sched_yield();
