@@ -7,8 +7,8 @@
 #include "core/config_build.h"
 #include "core/ring.h"
 
-/* What a record of the ring has beside the topic, the properties and the payload of a forwarded message. */
-#define FORWARD_HEADER_BYTES 64u
+/* Topic and properties stand in the record twice: behind the payload, and in the header before it. */
+#define FORWARD_BYTES_MAX (RING_RECORD_BYTES_MAX / 2 - 64u)
 
 static void check_no_publication(struct config_build *b, uint32_t node)
 {
@@ -153,10 +153,10 @@ static void check_forward(struct config_build *b, const struct cfg_definition *d
 	if (topic != TREE_NONE && filter.size > 0 &&
 	    topic_forward_check(cfg_text(c, f->topic), &names, topic_wildcard_count(filter), &why) < 0)
 		config_complain(b, topic, "`topic` of `forward`: %s", why);
-	if (max_bytes != TREE_NONE && f->max_bytes > RING_RECORD_BYTES_MAX - FORWARD_HEADER_BYTES)
+	if (max_bytes != TREE_NONE && f->max_bytes > FORWARD_BYTES_MAX)
 		config_complain(b, max_bytes,
 				"`max_bytes`: with its header, a message of at most %u bytes has room",
-				RING_RECORD_BYTES_MAX - FORWARD_HEADER_BYTES);
+				FORWARD_BYTES_MAX);
 }
 
 void config_check_subscription(struct config_build *b, struct cfg_definition *d, uint32_t node)

@@ -13,6 +13,8 @@
 
 #define HOLD_MAX_NS    (30 * NS_PER_S)
 #define COPY_WINDOW_NS (1 * NS_PER_S)
+#define COPY_SOON_NS   (20 * NS_PER_MS) /* copies of one message leave a server one right after the other */
+#define EVIDENCE_MAX   16u
 #define DRAIN_A_STEP   256u
 
 /* --- set-up --------------------------------------------------------------------------------------------------------- */
@@ -174,25 +176,52 @@ static uint64_t key_of(const struct mqtt_publish *p)
 	return hash | 1;
 }
 
-/* Without identifiers a server may send one copy a matching filter, or one for all: after the first, as many as there are
- * other filters are copies, when they come at once. Messages that match one filter only are never held for copies. */
+/* A message that came alone says that the server sends one for all filters. */
+static void look_back(struct inbound *in, struct mono now)
+{
+	struct inbound_copy *last =
+		&in->copies[(in->copy_next + INBOUND_COPIES_MAX - 1) % INBOUND_COPIES_MAX];
+
+	if (!last->alone || mono_since(now, last->at) <= COPY_SOON_NS)
+		return;
+	last->alone = false;
+	if (in->alone_count < EVIDENCE_MAX)
+		in->alone_count++;
+}
+
+/* How long after the first a copy may come: long where the server has sent copies, not at all where it has sent none. */
+static uint64_t copy_window_ns(const struct inbound *in)
+{
+	if (in->copied_count > in->alone_count)
+		return COPY_WINDOW_NS;
+	return in->copied_count == in->alone_count ? COPY_SOON_NS : 0;
+}
+
+/* Without identifiers a server may send one copy a matching filter, or one for all. After the first, as many as there are
+ * other filters are copies; but a message that is published twice must not be taken for one, so what the server does is
+ * learnt. Messages that match one filter only are never held for copies. */
 static bool is_copy(struct inbound *in, const struct mqtt_publish *p, struct mono now)
 {
-	uint64_t key;
+	uint64_t key, window_ns;
 
 	if (in->matched_count < 2)
 		return false;
 	key = key_of(p);
-	for (uint32_t i = 0; i < INBOUND_COPIES_MAX; i++) {
+	look_back(in, now);
+	window_ns = copy_window_ns(in);
+	for (uint32_t i = 0; window_ns && i < INBOUND_COPIES_MAX; i++) {
 		struct inbound_copy *c = &in->copies[i];
 
-		if (c->key != key || c->left == 0 || mono_since(now, c->at) > COPY_WINDOW_NS)
+		if (c->key != key || c->left == 0 || mono_since(now, c->at) > window_ns)
 			continue;
 		c->left--;
+		if (c->alone && in->copied_count < EVIDENCE_MAX)
+			in->copied_count++;
+		c->alone = false;
 		return true;
 	}
 	in->copies[in->copy_next++ % INBOUND_COPIES_MAX] = (struct inbound_copy){
-		.key = key, .at = now, .left = in->matched_count - 1};
+		.key = key, .at = now, .left = in->matched_count - 1, .alone = true};
 	return false;
 }
 
@@ -393,6 +422,8 @@ void inbound_online(struct inbound *in, const struct mqtt_session *s, bool sessi
 {
 	const struct cfg_target *t = &in->cfg->targets[in->target_idx];
 
+	memset(in->copies, 0, sizeof(in->copies)); /* it may be another server */
+	in->copied_count = in->alone_count = 0;
 	if (in->buffer.count) { /* of the last connection: they are ours, and older */
 		in->state = INBOUND_DRAINING;
 		return;

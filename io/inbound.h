@@ -30,6 +30,7 @@ struct inbound_copy {
 	uint64_t key; /* 0: none */
 	struct mono at;
 	uint32_t left;
+	bool alone; /* no copy has come yet, and that was not looked at */
 };
 
 struct inbound {
@@ -48,6 +49,8 @@ struct inbound {
 	char *other_topic; /* of one that would be the same */
 	struct inbound_copy copies[INBOUND_COPIES_MAX];
 	uint32_t copy_next;
+	uint32_t copied_count,
+		alone_count; /* messages that had copies, and that had none: what the server does */
 	struct target_metrics *metrics;
 };
 
