@@ -452,7 +452,7 @@ void target_step(struct target *t)
 	if (t->parting && !t->left && !t->close_when_sent && !t->closing && !stream_is_sending(&t->stream))
 		next = mono_min(next, t->part_deadline);
 	if (t->session.state == MQTT_SESSION_ONLINE && !stream_is_sending(&t->stream) &&
-	    t->flush_deadline.ns == MONO_NEVER.ns && t->waiting_count == 0 &&
+	    t->flush_deadline.ns == MONO_NEVER.ns && t->waiting_count == 0 && target_may_take(t) &&
 	    mqtt_session_room(&t->session) > 0 && !ring_idle(t->ring))
 		next = now; /* a step's discards were not all */
 	timer_set(&t->publisher->timers, &t->timer, t->left ? MONO_NEVER : next);

@@ -246,8 +246,7 @@ void target_pump(struct target *t)
 	if (t->session.state == MQTT_SESSION_ONLINE && !mqtt_session_resending(&t->session)) {
 		say_own(t, t->hello, &t->hello_due);
 		fill_from_waiting(t);
-		if (t->waiting_count == 0 && (!t->parting || t->leaving) && !t->farewell_said &&
-		    !wants_company(t))
+		if (t->waiting_count == 0 && target_may_take(t) && !wants_company(t))
 			fill_from_ring(t);
 		say_own(t, t->farewell, &t->farewell_due);
 	}

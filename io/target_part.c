@@ -98,7 +98,7 @@ bool target_part_closed(struct target *t)
 		t->left = true;
 		return true;
 	}
-	t->parting = false;
+	t->parting = t->farewell_said = t->farewell_due = false;
 	if (t->enabled) /* meanwhile it is wanted again */
 		return false;
 	t->link_deadline = MONO_NEVER;

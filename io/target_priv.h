@@ -39,6 +39,12 @@ static inline uint32_t target_waiting_max(const struct cfg_target *c)
 	return c->max_inflight + target_batch_max(c);
 }
 
+/* May messages go out of the ring? Not while it is being disabled, nor after its last words. */
+static inline bool target_may_take(const struct target *t)
+{
+	return (!t->parting || t->leaving) && !t->farewell_said;
+}
+
 /* Sets the state that others see; the only place that logs it. */
 void target_enter(struct target *t, enum target_state state, const char *reason);
 
