@@ -200,7 +200,7 @@ recorder_start() { # PORT [HOLD_MS]
 }
 
 # What the ledger says of a topic, or of `recorder`: messages, first, last, missing, twice, again, disorder, open;
-# starts, connects, violations.
+# starts, connects, violations, discarded (QoS 2 messages that were open when their client began anew).
 recorder_report() {
 	"$build/tests/recorder" --report "$work/ledger" >"$work/report" || fail 'the report of the recorder'
 }

@@ -491,16 +491,28 @@ static void count_delivery(struct account *a, const struct record *r)
 	a->messages++;
 }
 
+static uint32_t open_count(uint32_t session)
+{
+	uint32_t count = 0;
+
+	for (uint32_t id = 1; id < 65536; id++)
+		count += open_ids[session][id] > 0;
+	return count;
+}
+
 /* A line a topic; `again` is what was sent again as the protocol has it, `twice` what a receiver would take for new. */
 static void report(void)
 {
 	static struct account accounts[NAMES_MAX];
-	uint32_t starts = 0, connects = 0, violations = 0, records = atomic_load(&ledger->record_count);
+	uint32_t starts = 0, connects = 0, violations = 0, discarded = 0,
+		 records = atomic_load(&ledger->record_count);
 
 	for (uint32_t i = 0; i < records; i++) {
 		const struct record *r = &ledger->records[i];
 		struct account *a = &accounts[r->topic];
 
+		if (r->kind == KIND_CONNECT && (r->flags & FLAG_CLEAN))
+			discarded += open_count(r->session);
 		if (apply(i))
 			count_delivery(a, r);
 		else if (r->kind == KIND_PUBLISH)
@@ -513,7 +525,8 @@ static void report(void)
 		for (uint32_t id = 1; id < 65536; id++)
 			if (open_ids[s][id] > 0)
 				accounts[ledger->records[open_ids[s][id] - 1].topic].open++;
-	printf("recorder starts=%u connects=%u violations=%u\n", starts, connects, violations);
+	printf("recorder starts=%u connects=%u violations=%u discarded=%u\n", starts, connects, violations,
+	       discarded);
 	for (uint32_t t = 0; t < atomic_load(&ledger->topic_count); t++) {
 		struct account *a = &accounts[t];
 
