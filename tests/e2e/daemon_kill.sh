@@ -58,6 +58,7 @@ done
 daemon_stop
 expect 'exit status' "$status" 0
 
+sent[run]='0 0 '
 recorder_report
 expect 'violations' "$(report_of recorder violations)" 0
 expect 'QoS 2 messages left open' "$(report_of recorder discarded)" 0
@@ -73,7 +74,7 @@ for target in five three; do
 			[ $run = "$seconds" ] || expect "$topic: missing" "$(report_of $topic missing)" 0
 		done
 		expect "$topic: twice" "$(report_of $topic twice)" 0
-		read -r -d ' ' wanted <<<"${sent[run]:-0} "
+		read -r -d ' ' wanted <<<"${sent[run]}"
 		arrived=$(($(report_of $target/q1/$run/t0 messages) + $(report_of $target/q2/$run/t0 messages)))
 		[ $arrived -ge "$wanted" ] || fail "$target, run $run: $wanted were sent, $arrived arrived"
 		sent[run]=${sent[run]#* }
