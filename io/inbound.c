@@ -355,7 +355,9 @@ static void forward(struct inbound *in, const struct mqtt_session *s, uint32_t s
 	write_bytes(&w, p->payload.ptr, p->payload.size);
 	if (props_max)
 		props_bytes = props_write(&w, &p->props);
-	carried_write_end(&w, bytes_of(in->topic, (size_t)size), props_bytes, expiry_s, p->qos, p->retain);
+	/* No more than was asked for: another filter's copy, or a server that breaks its word, may bring more. */
+	carried_write_end(&w, bytes_of(in->topic, (size_t)size), props_bytes, expiry_s,
+			  p->qos < def->qos ? p->qos : def->qos, p->retain);
 	ASSERT(!w.failed);
 	definition_forward_end(in->lane, f->target_idx, (uint32_t)(w.at - payload), now);
 	counter_add(&counts->forwarded, 1);

@@ -447,7 +447,8 @@ void target_step(struct target *t)
 	next = mono_min(next, t->first_deadline);
 	next = mono_min(next, inbound_deadline(&t->inbound, &t->session, now));
 	/* What a completion or an acknowledgement has to free first is no deadline: each comes back here. */
-	if (!stream_is_sending(&t->stream) && t->waiting_count == 0 && !mqtt_session_resending(&t->session))
+	if (!stream_is_sending(&t->stream) && t->waiting_count == 0 && target_may_take(t) &&
+	    !mqtt_session_resending(&t->session))
 		next = mono_min(next, t->flush_deadline);
 	if (t->parting && !t->left && !t->close_when_sent && !t->closing && !stream_is_sending(&t->stream))
 		next = mono_min(next, t->part_deadline);

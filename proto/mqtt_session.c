@@ -218,11 +218,31 @@ static bool start_over(struct mqtt_session *s, const char *why, struct mqtt_even
 	return closing(s, event);
 }
 
+/* A server without retained messages, or with a lower maximum QoS, refuses a will that asks for them [MQTT-3.2.2-12,
+ * MQTT-3.2.2-13]. Lowered, as our messages are, it is taken: at once, and each but once. */
+static bool lower_will(struct mqtt_session *s, const struct mqtt_connack *c)
+{
+	struct mqtt_connect *connect = &s->config.connect;
+
+	if (!session_is_v5(s) || !connect->has_will || s->config.refuse_lowered)
+		return false;
+	if (c->code == MQTT_RETAIN_NOT_SUPPORTED && connect->will.retain) {
+		connect->will.retain = false;
+		return true;
+	}
+	if (c->code == MQTT_QOS_NOT_SUPPORTED && connect->will.qos > 0) {
+		connect->will.qos--;
+		return true;
+	}
+	return false;
+}
+
 static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, struct mono now,
 		       struct mqtt_event *event)
 {
 	if (c->code != 0) {
 		say_goodbye(s, "", MQTT_CONNACK, c->code, &c->props);
+		s->starts_over = lower_will(s, c);
 		return closing(s, event); /* CONNECTING -> CLOSING */
 	}
 	if (c->session_present && (s->config.connect.clean_start || s->cleaning)) { /* [MQTT-3.2.2-2] */
