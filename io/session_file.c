@@ -112,7 +112,8 @@ static bool is_stale(const struct session_file_config *c, const struct mqtt_stor
 {
 	struct bytes kept = mqtt_store_filter(old, i);
 
-	return mqtt_store_subscribed(old, i) && kept.size > MQTT_SESSION_FILTER_HEAD_BYTES &&
+	return mqtt_store_filter_state(old, i) != MQTT_STORE_FILTER_NONE &&
+	       kept.size > MQTT_SESSION_FILTER_HEAD_BYTES &&
 	       wanted_find(c, filter_text(kept)) == c->shape.filter_count;
 }
 
@@ -156,9 +157,11 @@ static void filters_fill(struct mqtt_store *s, const struct session_file_config 
 	for (uint32_t i = 0; old->sound && i < old->store.shape.filter_count; i++) {
 		struct bytes kept = mqtt_store_filter(&old->store, i);
 
-		for (uint32_t k = 0; mqtt_store_subscribed(&old->store, i) && k < s->shape.filter_count; k++)
+		enum mqtt_store_filter state = mqtt_store_filter_state(&old->store, i);
+
+		for (uint32_t k = 0; state != MQTT_STORE_FILTER_NONE && k < s->shape.filter_count; k++)
 			if (bytes_equal(mqtt_store_filter(s, k), kept))
-				mqtt_store_set_subscribed(s, k, true);
+				mqtt_store_set_filter_state(s, k, state);
 	}
 }
 

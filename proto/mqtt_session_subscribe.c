@@ -50,12 +50,13 @@ void session_subscribe_begin(struct mqtt_session *s, bool session_present)
 		if (!session_present)
 			mqtt_store_set_subscribed(&s->store, i, false);
 		bool has = mqtt_store_subscribed(&s->store, i);
+		bool may_have = mqtt_store_filter_state(&s->store, i) != MQTT_STORE_FILTER_NONE;
 
 		if (is_wanted(s, i))
 			enter(s, i, has ? MQTT_SUBSCRIPTION_DONE : MQTT_SUBSCRIPTION_NEEDED,
 			      has ? s->config.filters[i].options.qos : 0);
 		else
-			enter(s, i, has ? MQTT_SUBSCRIPTION_STALE : MQTT_SUBSCRIPTION_GONE, 0);
+			enter(s, i, may_have ? MQTT_SUBSCRIPTION_STALE : MQTT_SUBSCRIPTION_GONE, 0);
 	}
 }
 
@@ -151,6 +152,8 @@ static bool ask(struct mqtt_session *s, uint32_t filter_idx, struct mqtt_event *
 		size = write_request(s, filter_idx, packet_id);
 		if (size > 0 && (uint32_t)size <= s->server.max_packet_bytes) { /* [MQTT-3.2.2-15] */
 			session_outbox_add(s, size);
+			if (is_wanted(s, filter_idx))
+				mqtt_store_set_filter_state(&s->store, filter_idx, MQTT_STORE_FILTER_ASKED);
 			enter(s, filter_idx,
 			      is_wanted(s, filter_idx) ? MQTT_SUBSCRIPTION_ASKED    /* NEEDED -> ASKED */
 						       : MQTT_SUBSCRIPTION_LEAVING, /* STALE -> LEAVING */
@@ -208,6 +211,7 @@ bool session_on_suback(struct mqtt_session *s, enum mqtt_type type, const struct
 		mqtt_store_set_subscribed(&s->store, filter_idx, true);
 		enter(s, filter_idx, MQTT_SUBSCRIPTION_DONE, code); /* ASKED -> DONE */
 	} else {
+		mqtt_store_set_subscribed(&s->store, filter_idx, false);
 		enter(s, filter_idx, MQTT_SUBSCRIPTION_REFUSED, code); /* ASKED -> REFUSED */
 	}
 	*event = (struct mqtt_event){.kind = MQTT_EVENT_SUBSCRIPTION, .filter_idx = filter_idx, .code = code};

@@ -410,16 +410,20 @@ void mqtt_store_inbound_clear(struct mqtt_store *s)
 
 /* --- filters -------------------------------------------------------------------------------------------------------- */
 
-bool mqtt_store_subscribed(const struct mqtt_store *s, uint32_t filter_idx)
+enum mqtt_store_filter mqtt_store_filter_state(const struct mqtt_store *s, uint32_t filter_idx)
 {
 	ASSERT(filter_idx < s->shape.filter_count);
-	return load(&s->filter_words[filter_idx]) != 0;
+	switch (load(&s->filter_words[filter_idx]) >> 16) {
+	case 0: return MQTT_STORE_FILTER_NONE;
+	case 1: return MQTT_STORE_FILTER_SUBSCRIBED;
+	default: return MQTT_STORE_FILTER_ASKED; /* asked again, at worst */
+	}
 }
 
-void mqtt_store_set_subscribed(struct mqtt_store *s, uint32_t filter_idx, bool is)
+void mqtt_store_set_filter_state(struct mqtt_store *s, uint32_t filter_idx, enum mqtt_store_filter state)
 {
 	ASSERT(filter_idx < s->shape.filter_count);
-	store(&s->filter_words[filter_idx], is ? sealed(1ull << 16, FILTER_PLACE + filter_idx) : 0);
+	store(&s->filter_words[filter_idx], sealed((uint64_t)state << 16, FILTER_PLACE + filter_idx));
 }
 
 struct bytes mqtt_store_filter(const struct mqtt_store *s, uint32_t filter_idx)

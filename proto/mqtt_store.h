@@ -90,9 +90,19 @@ void mqtt_store_inbound_add(struct mqtt_store *s, uint16_t id);
 void mqtt_store_inbound_remove(struct mqtt_store *s, uint16_t id);
 void mqtt_store_inbound_clear(struct mqtt_store *s);
 
-/* Does the server have this subscription of ours? */
-bool mqtt_store_subscribed(const struct mqtt_store *s, uint32_t filter_idx);
-void mqtt_store_set_subscribed(struct mqtt_store *s, uint32_t filter_idx, bool is);
+/* Does the server have this subscription of ours? It may, from the moment when it is asked for. */
+enum mqtt_store_filter { MQTT_STORE_FILTER_NONE, MQTT_STORE_FILTER_SUBSCRIBED, MQTT_STORE_FILTER_ASKED };
+enum mqtt_store_filter mqtt_store_filter_state(const struct mqtt_store *s, uint32_t filter_idx);
+void mqtt_store_set_filter_state(struct mqtt_store *s, uint32_t filter_idx, enum mqtt_store_filter state);
+static inline bool mqtt_store_subscribed(const struct mqtt_store *s, uint32_t filter_idx)
+{
+	return mqtt_store_filter_state(s, filter_idx) == MQTT_STORE_FILTER_SUBSCRIBED;
+}
+static inline void mqtt_store_set_subscribed(struct mqtt_store *s, uint32_t filter_idx, bool is)
+{
+	mqtt_store_set_filter_state(s, filter_idx,
+				    is ? MQTT_STORE_FILTER_SUBSCRIBED : MQTT_STORE_FILTER_NONE);
+}
 struct bytes mqtt_store_filter(const struct mqtt_store *s, uint32_t filter_idx);
 
 #endif
