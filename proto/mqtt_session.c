@@ -8,6 +8,8 @@
 #include "proto/mqtt_encode.h"
 
 #define OUTBOX_SPARE_BYTES 2048
+#define ACK_BYTES          4 /* without a reason code, which is one more */
+#define DISCONNECT_BYTES   2 /* the same */
 
 /* --- set-up ------------------------------------------------------------------------------------------------ */
 
@@ -50,8 +52,9 @@ void mqtt_session_init(struct mqtt_session *s, const struct mqtt_session_config 
 
 void session_write_ack(struct mqtt_session *s, enum mqtt_type type, uint16_t packet_id, enum mqtt_reason code)
 {
+	bool has_code = session_is_v5(s) && s->server.max_packet_bytes > ACK_BYTES; /* [MQTT-3.2.2-15] */
 	struct writer w = session_outbox(s);
-	struct mqtt_ack ack = {.packet_id = packet_id, .code = session_is_v5(s) ? (uint8_t)code : 0};
+	struct mqtt_ack ack = {.packet_id = packet_id, .code = has_code ? (uint8_t)code : 0};
 
 	session_outbox_add(s, mqtt_encode_ack(&w, s->config.version, type, &ack));
 }
@@ -77,11 +80,12 @@ static bool closing(struct mqtt_session *s, struct mqtt_event *event)
 
 void mqtt_session_disconnect(struct mqtt_session *s, enum mqtt_reason code)
 {
-	struct mqtt_goodbye bye = {.code = session_is_v5(s) ? (uint8_t)code : 0};
+	bool has_code = session_is_v5(s) && s->server.max_packet_bytes > DISCONNECT_BYTES;
+	struct mqtt_goodbye bye = {.code = has_code ? (uint8_t)code : 0};
 	struct writer w = session_outbox(s);
 
 	if (s->state == MQTT_SESSION_ONLINE && mqtt_session_takes_input(s) &&
-	    (session_is_v5(s) || code == MQTT_SUCCESS))
+	    s->server.max_packet_bytes >= DISCONNECT_BYTES && (session_is_v5(s) || code == MQTT_SUCCESS))
 		session_outbox_add(s, mqtt_encode_disconnect(&w, s->config.version, MQTT_CLIENT, &bye));
 	if (s->state != MQTT_SESSION_IDLE)
 		s->state = MQTT_SESSION_CLOSING;
@@ -209,13 +213,19 @@ static void say_goodbye(struct mqtt_session *s, const char *prefix, enum mqtt_ty
 			 (const char *)p->server_reference.ptr);
 }
 
+/* Accepted, but not as we can use it: a good-bye is in order. */
+static bool leave(struct mqtt_session *s, enum mqtt_reason code, struct mqtt_event *event)
+{
+	s->state = MQTT_SESSION_ONLINE;
+	mqtt_session_disconnect(s, code);
+	return closing(s, event);
+}
+
 static bool start_over(struct mqtt_session *s, const char *why, struct mqtt_event *event)
 {
 	session_say(s, "%s", why);
 	s->starts_over = true;
-	s->state = MQTT_SESSION_ONLINE; /* accepted: a good-bye is in order */
-	mqtt_session_disconnect(s, MQTT_SUCCESS);
-	return closing(s, event);
+	return leave(s, MQTT_SUCCESS, event);
 }
 
 /* A server without retained messages, or with a lower maximum QoS, refuses a will that asks for them [MQTT-3.2.2-12,
@@ -245,6 +255,16 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 		s->starts_over = lower_will(s, c);
 		return closing(s, event); /* CONNECTING -> CLOSING */
 	}
+	if (mqtt_props_has(&c->props, MQTT_PROP_AUTHENTICATION_METHOD)) /* [MQTT-4.12.0-6] */
+		return session_peer_failed(s, MQTT_PROTOCOL_ERROR,
+					   "an authentication method that we did not ask for", event);
+	limits_take(s, &c->props);
+	if (s->server.max_packet_bytes < ACK_BYTES) {
+		session_say(s,
+			    "the server's maximum packet size of %u bytes has no room for an acknowledgement",
+			    s->server.max_packet_bytes);
+		return leave(s, MQTT_PACKET_TOO_LARGE, event);
+	}
 	if (c->session_present && (s->config.connect.clean_start || s->cleaning)) { /* [MQTT-3.2.2-2] */
 		s->cleaning = false;
 		return session_peer_failed(s, MQTT_PROTOCOL_ERROR, "session present after a clean start",
@@ -264,7 +284,6 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 	}
 	s->cleaning = false;
 	s->has_state = true;
-	limits_take(s, &c->props);
 	s->state = MQTT_SESSION_ONLINE; /* CONNECTING -> ONLINE */
 	session_out_begin(s, c->session_present);
 	session_in_begin(s, c->session_present);

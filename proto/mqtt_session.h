@@ -25,6 +25,10 @@
  *      |                  '---refused--> REFUSED
  *      '-- the server has no wildcards, no shared ones, or smaller packets --> REFUSED
  *   STALE (an earlier configuration's) -UNSUBSCRIBE-> LEAVING -UNSUBACK-> GONE
+ *      '-- the server takes no packet as large -----------------------------^
+ *
+ * A GONE one that the server has still (it refused, with a code >= 0x80, or was not asked) is STALE again on the next
+ * connection.
  */
 #ifndef PROTO_MQTT_SESSION_H
 #define PROTO_MQTT_SESSION_H
@@ -101,8 +105,9 @@ enum mqtt_event_kind {
 	MQTT_EVENT_ONLINE,   /* session_present: resend what is in flight, then publish */
 	MQTT_EVENT_RELEASED, /* token: the server has taken the message over, or refused it (code >= 0x80) */
 	MQTT_EVENT_MESSAGE,  /* publish: good until the next call; its topic is there, whatever alias came */
-	MQTT_EVENT_SUBSCRIPTION, /* filter_idx, code: the server has answered, or cannot be asked */
-	MQTT_EVENT_CLOSE,        /* send the outbox, then close; mqtt_session_reason() says why */
+	/* filter_idx, one of config.filters; code: the server has answered, or cannot be asked. */
+	MQTT_EVENT_SUBSCRIPTION,
+	MQTT_EVENT_CLOSE, /* send the outbox, then close; mqtt_session_reason() says why */
 };
 
 struct mqtt_event {
@@ -142,6 +147,7 @@ struct mqtt_session {
 	uint32_t subscribe_next;                /* filters before it have been asked for on this connection */
 	uint32_t asked[MQTT_SESSION_ASKED_MAX]; /* by packet identifier: filter_idx + 1; 0: free */
 	uint32_t asked_count;
+	uint32_t inbound_before; /* QoS 2 messages of earlier connections that were not released at ONLINE */
 	uint8_t *aliases_in;
 	uint16_t *alias_in_sizes;
 	uint64_t server_key; /* where the next connection leads */

@@ -9,6 +9,7 @@ void session_in_begin(struct mqtt_session *s, bool session_present)
 		memset(s->alias_in_sizes, 0, s->config.topic_alias_in * sizeof(s->alias_in_sizes[0]));
 	if (!session_present)
 		mqtt_store_inbound_clear(&s->store);
+	s->inbound_before = s->store.inbound_count;
 }
 
 /* Puts the topic in the place of its alias. False: *event. */
@@ -51,8 +52,9 @@ bool session_on_publish(struct mqtt_session *s, const struct mqtt_publish *p, st
 	}
 	bool again = mqtt_store_inbound_has(&s->store, p->packet_id);
 
-	/* 3.1.1 has no Receive Maximum: any identifier may be under way. */
-	if (!again && session_is_v5(s) && s->store.inbound_count >= s->config.receive_max)
+	/* 3.1.1 has no Receive Maximum: any identifier may be under way. In 5.0 a server counts from 0 on each connection (4.9),
+	 * so what it has not released since an earlier one comes on top. */
+	if (!again && session_is_v5(s) && s->store.inbound_count >= s->config.receive_max + s->inbound_before)
 		return session_peer_failed(s, MQTT_RECEIVE_MAXIMUM_EXCEEDED,
 					   "more QoS 2 messages than our receive maximum", event);
 	session_write_ack(s, MQTT_PUBREC, p->packet_id, MQTT_SUCCESS);

@@ -163,6 +163,10 @@ static bool ask(struct mqtt_session *s, uint32_t filter_idx, struct mqtt_event *
 		(void)identifier_give(s, packet_id);
 		code = MQTT_PACKET_TOO_LARGE;
 	}
+	if (!is_wanted(s, filter_idx)) { /* it stays in the store, as subscribed: another time */
+		enter(s, filter_idx, MQTT_SUBSCRIPTION_GONE, code); /* STALE -> GONE */
+		return false;
+	}
 	enter(s, filter_idx, MQTT_SUBSCRIPTION_REFUSED, code); /* NEEDED -> REFUSED, by the server's limits */
 	*event = (struct mqtt_event){.kind = MQTT_EVENT_SUBSCRIPTION, .filter_idx = filter_idx, .code = code};
 	return true;
@@ -186,6 +190,24 @@ bool mqtt_session_subscribe(struct mqtt_session *s, struct mqtt_event *event)
 
 /* --- answers -------------------------------------------------------------------------------------------------- */
 
+/* A refusal leaves the filter in the store: the server has it still, and is asked again on the next connection. */
+static bool on_unsuback(struct mqtt_session *s, uint32_t filter_idx, struct bytes codes,
+			struct mqtt_event *event)
+{
+	uint8_t code = MQTT_SUCCESS; /* 3.1.1 has none */
+
+	if (session_is_v5(s)) {
+		if (codes.size != 1) /* [MQTT-3.11.3-1] */
+			return session_peer_failed(s, MQTT_PROTOCOL_ERROR,
+						   "UNSUBACK with another number of codes", event);
+		code = codes.ptr[0];
+	}
+	if (code < 0x80)
+		mqtt_store_set_subscribed(&s->store, filter_idx, false);
+	enter(s, filter_idx, MQTT_SUBSCRIPTION_GONE, code); /* LEAVING -> GONE */
+	return false;
+}
+
 bool session_on_suback(struct mqtt_session *s, enum mqtt_type type, const struct mqtt_suback *ack,
 		       struct mqtt_event *event)
 {
@@ -198,11 +220,8 @@ bool session_on_suback(struct mqtt_session *s, enum mqtt_type type, const struct
 	state = state_of(s, filter_idx);
 	if ((type == MQTT_SUBACK) != (state == MQTT_SUBSCRIPTION_ASKED))
 		return session_peer_failed(s, MQTT_PROTOCOL_ERROR, "SUBACK and UNSUBACK exchanged", event);
-	if (type == MQTT_UNSUBACK) {
-		mqtt_store_set_subscribed(&s->store, filter_idx, false);
-		enter(s, filter_idx, MQTT_SUBSCRIPTION_GONE, 0); /* LEAVING -> GONE */
-		return false;
-	}
+	if (type == MQTT_UNSUBACK)
+		return on_unsuback(s, filter_idx, ack->codes, event);
 	if (ack->codes.size != 1) /* [MQTT-3.8.4-6]: one for each filter, and we sent one */
 		return session_peer_failed(s, MQTT_PROTOCOL_ERROR, "SUBACK with another number of codes",
 					   event);

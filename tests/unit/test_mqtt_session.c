@@ -1,130 +1,7 @@
-#include "tests/test.h"
-
+/* A client's connection and its own messages; what comes in is in test_mqtt_session_in.c, subscriptions beside it. */
 #include <errno.h>
-#include <string.h>
 
-#include "proto/mqtt_decode.h"
-#include "proto/mqtt_encode.h"
-#include "proto/mqtt_session.h"
-
-#define INFLIGHT 4
-#define CHANNELS 3
-
-/* A session and what a server would say to it; `now` moves only where a test says so. */
-struct bench {
-	struct mqtt_session s;
-	struct mqtt_inflight_entry entries[INFLIGHT + 1];
-	uint64_t store_block[2048];
-	struct mqtt_store store;
-	uint16_t aliases[CHANNELS];
-	uint8_t outbox[8192];
-	uint8_t record[256];
-	struct mono now;
-	struct mqtt_event event;
-	struct mqtt_packet sent; /* the last packet that left */
-};
-
-static void bench_init(struct bench *b, enum mqtt_version v, bool clean_start)
-{
-	const struct mqtt_session_config config = {
-		.version = v,
-		.connect = {.clean_start = clean_start, .keep_alive_s = 60, .client_id = bytes_of_text("c1")},
-		.max_packet_bytes = 4096,
-		.receive_max = 64,
-		.topic_alias_max = 2,
-		.channel_count = CHANNELS,
-	};
-
-	*b = (struct bench){.now = {.ns = NS_PER_S}};
-	const struct mqtt_store_shape shape = {.inflight_room = INFLIGHT};
-	const struct mqtt_session_memory memory = {
-		.entries = b->entries,
-		.alias_of = b->aliases,
-		.outbox = b->outbox,
-		.outbox_bytes = sizeof(b->outbox),
-	};
-
-	ASSERT(mqtt_store_bytes(&shape) <= sizeof(b->store_block));
-	mqtt_store_init(&b->store, b->store_block, &shape, v, 1);
-	mqtt_store_seal(&b->store);
-	mqtt_session_init(&b->s, &config, &b->store, &memory);
-}
-
-/* Takes the first packet out of the outbox. */
-static enum mqtt_type take_sent(struct bench *b)
-{
-	static uint8_t copy[8192];
-	struct mqtt_error error;
-
-	memcpy(copy, b->s.outbox, b->s.outbox_bytes);
-	int n = mqtt_decode(bytes_of(copy, b->s.outbox_bytes), b->s.config.version, MQTT_CLIENT, 0, &b->sent,
-			    &error);
-
-	ck_assert_msg(n > 0, "the outbox holds no whole packet");
-	memmove(b->s.outbox, b->s.outbox + n, b->s.outbox_bytes - (size_t)n);
-	b->s.outbox_bytes -= (size_t)n;
-	return b->sent.type;
-}
-
-static bool server_says(struct bench *b, const struct mqtt_packet *p)
-{
-	static uint8_t wire[4096];
-	struct writer w = writer_of(wire, sizeof(wire));
-	int n = mqtt_encode(&w, b->s.config.version, MQTT_SERVER, p);
-	struct bytes input = bytes_of(wire, (size_t)n);
-
-	EXPECT(n > 0);
-	return mqtt_session_receive(&b->s, &input, b->now, &b->event);
-}
-
-static bool server_acks(struct bench *b, enum mqtt_type type, uint16_t id, uint8_t code)
-{
-	return server_says(b, &(struct mqtt_packet){.type = type, .ack = {.packet_id = id, .code = code}});
-}
-
-static bool server_accepts(struct bench *b, bool session_present, uint16_t receive_max)
-{
-	struct mqtt_packet p = {.type = MQTT_CONNACK, .connack = {.session_present = session_present}};
-
-	if (b->s.config.version == MQTT_5) {
-		mqtt_props_set(&p.connack.props, MQTT_PROP_RECEIVE_MAXIMUM);
-		p.connack.props.receive_maximum = receive_max;
-		mqtt_props_set(&p.connack.props, MQTT_PROP_TOPIC_ALIAS_MAXIMUM);
-		p.connack.props.topic_alias_maximum = 10;
-	}
-	return server_says(b, &p);
-}
-
-static void go_online(struct bench *b, bool session_present, uint16_t receive_max)
-{
-	mqtt_session_connect(&b->s, bytes_of(NULL, 0), b->now);
-	EXPECT_EQ(take_sent(b), MQTT_CONNECT);
-	EXPECT(server_accepts(b, session_present, receive_max));
-	EXPECT_EQ(b->event.kind, MQTT_EVENT_ONLINE);
-}
-
-/* Publishes one message with this token; its packet is decoded into b->sent. */
-static int publish(struct bench *b, uint8_t qos, void *token, uint32_t channel_idx)
-{
-	struct mqtt_message m = {.topic = bytes_of_text("plant/a"),
-				 .channel_idx = channel_idx,
-				 .qos = qos,
-				 .payload = b->record + 128,
-				 .payload_bytes = 3,
-				 .token = token};
-	struct mqtt_error error;
-	struct bytes packet;
-	int rc;
-
-	memcpy(b->record + 128, "1.5", 3);
-	rc = mqtt_session_publish(&b->s, &m, &packet);
-	if (rc >= 0)
-		EXPECT_EQ(mqtt_decode(packet, b->s.config.version, MQTT_CLIENT, 0, &b->sent, &error),
-			  (int)packet.size);
-	return rc;
-}
-
-static int tokens[8];
+#include "tests/unit/session_bench.h"
 
 TEST(a_qos_1_message_is_released_by_its_puback)
 {
@@ -533,4 +410,351 @@ TEST(identifiers_rest_before_they_are_used_again)
 		EXPECT_EQ(b.sent.publish.packet_id, i % INFLIGHT + 1);
 		EXPECT(server_acks(&b, MQTT_PUBACK, b.sent.publish.packet_id, 0));
 	}
+}
+
+/* --- limits of the server ------------------------------------------------------------------------------------------- */
+
+TEST(retain_is_not_sent_where_the_server_retains_nothing)
+{
+	const struct mqtt_props props = {.present = 1ull << MQTT_PROP_RETAIN_AVAILABLE};
+	struct bench b;
+	struct mqtt_message m;
+
+	bench_init(&b, MQTT_5, true);
+	go_online_with(&b, false, &props);
+	m = bench_message(&b, 0, NULL, 0);
+	m.retain = true;
+	EXPECT_EQ(publish_message(&b, &m), 0);
+	EXPECT(!b.sent.publish.retain);
+	mqtt_session_lost(&b.s);
+	go_online(&b, false, 10);
+	EXPECT_EQ(publish_message(&b, &m), 0);
+	EXPECT(b.sent.publish.retain);
+}
+
+TEST(what_is_not_to_be_lowered_is_refused)
+{
+	struct mqtt_props props = {.present = 1ull << MQTT_PROP_RETAIN_AVAILABLE |
+					      1ull << MQTT_PROP_MAXIMUM_QOS,
+				   .maximum_qos = 1};
+	struct mqtt_message m;
+	struct bench b;
+	uint16_t id;
+
+	bench_init_with(&b, &(struct bench_options){.version = MQTT_5, .refuse_lowered = true});
+	go_online(&b, false, 10);
+	EXPECT_EQ(publish(&b, 2, &tokens[0], 0), 1);
+	mqtt_session_lost(&b.s);
+	go_online_with(&b, true, &props);
+	EXPECT(mqtt_session_resend(&b.s, &id) == &tokens[0]);
+	m = bench_message(&b, 2, &tokens[0], 0);
+	EXPECT_EQ(mqtt_session_republish(&b.s, id, &m, &b.sent_packet), -EOPNOTSUPP);
+	EXPECT_EQ(b.s.inflight.count, 0);
+	EXPECT_EQ(publish(&b, 2, &tokens[0], 0), -EOPNOTSUPP);
+	m = bench_message(&b, 0, NULL, 0);
+	m.retain = true;
+	EXPECT_EQ(publish_message(&b, &m), -EOPNOTSUPP);
+	EXPECT_EQ(publish(&b, 1, &tokens[0], 0), 1);
+	EXPECT_EQ(publish(&b, 0, NULL, 0), 0);
+}
+
+TEST(a_server_that_names_no_alias_maximum_gets_no_alias)
+{
+	struct bench b;
+
+	bench_init(&b, MQTT_5, true);
+	go_online_with(&b, false, &(struct mqtt_props){0});
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(publish(&b, 0, NULL, 0), 0);
+		EXPECT_EQ(b.sent.publish.topic.size, 7);
+		EXPECT(!mqtt_props_has(&b.sent.publish.props, MQTT_PROP_TOPIC_ALIAS));
+	}
+}
+
+TEST(a_full_window_holds_up_nothing_but_publish)
+{
+	static const struct mqtt_session_filter filter[] = {{.options.filter = {(const uint8_t *)"f", 1}}};
+	struct bench b;
+
+	bench_init_with(
+		&b, &(struct bench_options){
+			    .version = MQTT_5, .clean_start = true, .filters = filter, .filter_count = 1});
+	go_online(&b, false, 1);
+	EXPECT_EQ(publish(&b, 2, &tokens[0], 0), 1);
+	uint16_t id = b.sent.publish.packet_id;
+
+	EXPECT_EQ(b.s.quota, 0);
+	EXPECT_EQ(publish(&b, 1, &tokens[1], 0), -EAGAIN);
+	EXPECT_EQ(publish(&b, 0, NULL, 0), 0);
+	EXPECT(server_publishes(&b, 1, 5, false));
+	EXPECT_EQ(take_sent(&b), MQTT_PUBACK);
+	EXPECT(server_publishes(&b, 2, 6, false));
+	EXPECT_EQ(take_sent(&b), MQTT_PUBREC);
+	EXPECT(!server_acks(&b, MQTT_PUBREL, 6, 0));
+	EXPECT_EQ(take_sent(&b), MQTT_PUBCOMP);
+	EXPECT(server_acks(&b, MQTT_PUBREC, id, 0));
+	EXPECT_EQ(take_sent(&b), MQTT_PUBREL);
+	EXPECT_EQ(b.s.quota, 0); /* until PUBCOMP */
+	EXPECT(!mqtt_session_subscribe(&b.s, &b.event));
+	EXPECT_EQ(take_sent(&b), MQTT_SUBSCRIBE);
+	b.now = mono_add(b.now, 60 * NS_PER_S);
+	EXPECT(!mqtt_session_tick(&b.s, b.now, &b.event));
+	EXPECT_EQ(take_sent(&b), MQTT_PINGREQ);
+	EXPECT(!server_acks(&b, MQTT_PUBCOMP, id, 0));
+	EXPECT_EQ(b.s.quota, 1);
+	mqtt_session_disconnect(&b.s, MQTT_SUCCESS);
+	EXPECT_EQ(take_sent(&b), MQTT_DISCONNECT);
+}
+
+TEST(pubrels_leave_in_the_order_of_their_pubrecs)
+{
+	static const enum mqtt_version versions[] = {MQTT_5, MQTT_3_1_1};
+	static const uint16_t ids[] = {3, 1, 4, 2};
+
+	for (size_t v = 0; v < ARRAY_COUNT(versions); v++) {
+		struct bench b;
+
+		bench_init(&b, versions[v], true);
+		go_online(&b, false, 10);
+		for (int i = 0; i < INFLIGHT; i++)
+			EXPECT_EQ(publish(&b, 2, &tokens[i], 0), 1);
+		for (size_t i = 0; i < ARRAY_COUNT(ids); i++)
+			EXPECT(server_acks(&b, MQTT_PUBREC, ids[i], 0));
+		for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
+			EXPECT_EQ(take_sent(&b), MQTT_PUBREL);
+			EXPECT_EQ(b.sent.ack.packet_id, ids[i]);
+		}
+	}
+}
+
+/* The smallest packets: what an acknowledgement needs, and one byte more for its code. */
+static void go_online_small(struct bench *b, uint32_t max_packet_bytes)
+{
+	const struct mqtt_props props = {.present = 1ull << MQTT_PROP_MAXIMUM_PACKET_SIZE,
+					 .maximum_packet_size_bytes = max_packet_bytes};
+
+	bench_init(b, MQTT_5, true);
+	go_online_with(b, false, &props);
+}
+
+TEST(a_reason_code_that_the_server_has_no_room_for_is_left_out)
+{
+	struct bench b;
+
+	go_online_small(&b, 5);
+	EXPECT(!server_acks(&b, MQTT_PUBREL, 9, 0));
+	EXPECT_EQ(take_sent(&b), MQTT_PUBCOMP);
+	EXPECT_EQ(b.sent.ack.code, MQTT_PACKET_IDENTIFIER_NOT_FOUND);
+	EXPECT_EQ(b.sent_packet.size, 5);
+	go_online_small(&b, 4);
+	EXPECT(!server_acks(&b, MQTT_PUBREL, 9, 0));
+	EXPECT_EQ(take_sent(&b), MQTT_PUBCOMP);
+	EXPECT_EQ(b.sent_packet.size, 4);
+	EXPECT(!server_acks(&b, MQTT_PUBREC, 9, 0));
+	EXPECT_EQ(take_sent(&b), MQTT_PUBREL);
+	EXPECT_EQ(b.sent_packet.size, 4);
+}
+
+TEST(a_server_that_has_no_room_for_an_acknowledgement_is_left_with_a_reason)
+{
+	for (uint32_t bytes = 1; bytes <= 3; bytes++) {
+		struct mqtt_packet p = {.type = MQTT_CONNACK};
+		struct bench b;
+
+		bench_init(&b, MQTT_5, true);
+		start_connecting(&b);
+		mqtt_props_set(&p.connack.props, MQTT_PROP_MAXIMUM_PACKET_SIZE);
+		p.connack.props.maximum_packet_size_bytes = bytes;
+		EXPECT(server_says(&b, &p));
+		EXPECT_EQ(b.event.kind, MQTT_EVENT_CLOSE);
+		EXPECT(strstr(mqtt_session_reason(&b.s), "maximum packet size"));
+		if (bytes >= 2) {
+			EXPECT_EQ(take_sent(&b), MQTT_DISCONNECT);
+			EXPECT_LE(b.sent_packet.size, bytes);
+		}
+		EXPECT_EQ(b.s.outbox_bytes, 0);
+	}
+}
+
+/* --- CONNACK and DISCONNECT ------------------------------------------------------------------------------------------- */
+
+TEST(a_session_that_is_present_after_a_clean_start_closes)
+{
+	static const enum mqtt_version versions[] = {MQTT_5, MQTT_3_1_1};
+
+	for (size_t v = 0; v < ARRAY_COUNT(versions); v++) {
+		struct bench b;
+
+		bench_init(&b, versions[v], true);
+		start_connecting(&b);
+		EXPECT(b.sent.connect.clean_start);
+		EXPECT(server_accepts(&b, true, 10));
+		EXPECT_EQ(b.event.kind, MQTT_EVENT_CLOSE);
+		EXPECT_EQ(b.s.state, MQTT_SESSION_CLOSING);
+		EXPECT(strstr(mqtt_session_reason(&b.s), "clean start"));
+	}
+}
+
+TEST(a_session_that_is_present_and_not_ours_closes)
+{
+	struct bench b;
+
+	bench_init(&b, MQTT_5, false);
+	start_connecting(&b);
+	EXPECT(server_accepts(&b, true, 10));
+	EXPECT_EQ(b.event.kind, MQTT_EVENT_CLOSE);
+	mqtt_session_lost(&b.s);
+	start_connecting(&b);
+	EXPECT(b.sent.connect.clean_start); /* asked to discard it, as before */
+	bench_init(&b, MQTT_3_1_1, false);
+	start_connecting(&b);
+	EXPECT(server_accepts(&b, true, 0));
+	EXPECT_EQ(b.event.kind, MQTT_EVENT_CLOSE);
+	EXPECT(b.s.starts_over);
+}
+
+TEST(a_session_of_ours_goes_on_after_a_loss)
+{
+	static const enum mqtt_version versions[] = {MQTT_5, MQTT_3_1_1};
+
+	for (size_t v = 0; v < ARRAY_COUNT(versions); v++) {
+		struct bench b;
+
+		bench_init(&b, versions[v], false);
+		go_online(&b, false, 10);
+		EXPECT_EQ(publish(&b, 1, &tokens[0], 0), 1);
+		mqtt_session_lost(&b.s);
+		start_connecting(&b);
+		EXPECT(!b.sent.connect.clean_start);
+		EXPECT(server_accepts(&b, true, 10));
+		EXPECT_EQ(b.event.kind, MQTT_EVENT_ONLINE);
+		EXPECT(b.event.session_present);
+		EXPECT(mqtt_session_resending(&b.s));
+	}
+}
+
+TEST(an_authentication_method_that_we_did_not_ask_for_closes)
+{
+	struct mqtt_packet p = {.type = MQTT_CONNACK};
+	struct bench b;
+
+	bench_init(&b, MQTT_5, true);
+	start_connecting(&b);
+	mqtt_props_set(&p.connack.props, MQTT_PROP_AUTHENTICATION_METHOD);
+	p.connack.props.authentication_method = bytes_of_text("SCRAM");
+	EXPECT(server_says(&b, &p));
+	EXPECT_EQ(b.event.kind, MQTT_EVENT_CLOSE);
+	EXPECT_EQ(b.s.state, MQTT_SESSION_CLOSING);
+	EXPECT(strstr(mqtt_session_reason(&b.s), "authentication method"));
+}
+
+TEST(a_disconnect_of_the_server_ends_the_connection_and_says_why)
+{
+	static const struct {
+		uint8_t code;
+		bool lasting;
+	} cases[] = {
+		{MQTT_SERVER_SHUTTING_DOWN, false},
+		{MQTT_SESSION_TAKEN_OVER, true},
+		{MQTT_NOT_AUTHORIZED, true},
+		{MQTT_SUCCESS, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+		struct mqtt_packet p = {.type = MQTT_DISCONNECT, .goodbye = {.code = cases[i].code}};
+		struct bench b;
+
+		bench_init(&b, MQTT_5, false);
+		go_online(&b, false, 10);
+		mqtt_props_set(&p.goodbye.props, MQTT_PROP_REASON_STRING);
+		p.goodbye.props.reason_string = bytes_of_text("because\x1b[31m");
+		EXPECT(server_says(&b, &p));
+		EXPECT_EQ(b.event.kind, MQTT_EVENT_CLOSE);
+		EXPECT_EQ(b.s.state, MQTT_SESSION_CLOSING);
+		EXPECT_EQ(b.s.outbox_bytes, 0); /* nothing is to be sent after it */
+		EXPECT(strstr(mqtt_session_reason(&b.s),
+			      mqtt_reason_text(MQTT_5, MQTT_DISCONNECT, cases[i].code)));
+		EXPECT(strstr(mqtt_session_reason(&b.s), "because?[31m"));
+		EXPECT_EQ(mqtt_session_refusal_is_lasting(&b.s), cases[i].lasting);
+	}
+}
+
+static void refer(struct bench *b, enum mqtt_type type, uint8_t code, size_t size)
+{
+	char text[MQTT_SESSION_REFERENCE_BYTES + 1];
+	struct mqtt_packet p = {.type = type};
+	struct mqtt_props *props = type == MQTT_CONNACK ? &p.connack.props : &p.goodbye.props;
+
+	memset(text, 'h', sizeof(text));
+	bench_init(b, MQTT_5, false);
+	if (type == MQTT_CONNACK)
+		start_connecting(b);
+	else
+		go_online(b, false, 10);
+	mqtt_props_set(props, MQTT_PROP_SERVER_REFERENCE);
+	props->server_reference = bytes_of(text, size);
+	if (type == MQTT_CONNACK)
+		p.connack.code = code;
+	else
+		p.goodbye.code = code;
+	EXPECT(server_says(b, &p));
+	EXPECT_EQ(b->event.kind, MQTT_EVENT_CLOSE);
+}
+
+TEST(a_server_reference_counts_where_the_server_sends_us_away)
+{
+	static const enum mqtt_type types[] = {MQTT_CONNACK, MQTT_DISCONNECT};
+
+	for (size_t i = 0; i < ARRAY_COUNT(types); i++) {
+		struct bench b;
+
+		refer(&b, types[i], MQTT_USE_ANOTHER_SERVER, 5);
+		EXPECT_TEXT(b.s.reference, "hhhhh");
+		refer(&b, types[i], MQTT_SERVER_MOVED, MQTT_SESSION_REFERENCE_BYTES - 1);
+		EXPECT_EQ(strlen(b.s.reference), MQTT_SESSION_REFERENCE_BYTES - 1);
+		refer(&b, types[i], MQTT_SERVER_MOVED,
+		      MQTT_SESSION_REFERENCE_BYTES); /* half a name is none */
+		EXPECT_TEXT(b.s.reference, "");
+		refer(&b, types[i], MQTT_SERVER_BUSY, 5);
+		EXPECT_TEXT(b.s.reference, "");
+	}
+}
+
+TEST(a_reference_ends_with_the_connection_after_it)
+{
+	struct bench b;
+
+	refer(&b, MQTT_DISCONNECT, MQTT_USE_ANOTHER_SERVER, 5);
+	mqtt_session_lost(&b.s);
+	EXPECT_TEXT(b.s.reference, "hhhhh");
+	start_connecting(&b);
+	EXPECT_TEXT(b.s.reference, "");
+}
+
+/* --- the will --------------------------------------------------------------------------------------------------------- */
+
+TEST(a_will_that_the_server_does_not_offer_is_lowered_and_tried_at_once)
+{
+	static const uint8_t refusals[] = {MQTT_RETAIN_NOT_SUPPORTED, MQTT_QOS_NOT_SUPPORTED,
+					   MQTT_QOS_NOT_SUPPORTED};
+	struct bench b;
+
+	bench_init(&b, MQTT_5, true);
+	b.s.config.connect.has_will = true;
+	b.s.config.connect.will = (struct mqtt_will){.qos = 2, .retain = true, .topic = bytes_of_text("w")};
+	for (size_t i = 0; i < ARRAY_COUNT(refusals); i++) {
+		start_connecting(&b);
+		EXPECT_EQ(b.sent.connect.will.qos, i == 2 ? 1 : 2);
+		EXPECT_EQ(b.sent.connect.will.retain, i == 0);
+		EXPECT(server_says(
+			&b, &(struct mqtt_packet){.type = MQTT_CONNACK, .connack = {.code = refusals[i]}}));
+		EXPECT_EQ(b.event.kind, MQTT_EVENT_CLOSE);
+		EXPECT(b.s.starts_over);
+		mqtt_session_lost(&b.s);
+	}
+	start_connecting(&b);
+	EXPECT_EQ(b.sent.connect.will.qos, 0);
+	EXPECT(server_says(&b, &(struct mqtt_packet){.type = MQTT_CONNACK,
+						     .connack = {.code = MQTT_QOS_NOT_SUPPORTED}}));
+	EXPECT(!b.s.starts_over); /* there is nothing left to lower */
 }
