@@ -182,7 +182,7 @@ ejabberd_start() { # PORT [LINES FOR mod_mqtt]
 		export ROOTDIR=$erlang EMU=beam PROGNAME=erl HOME=$home ERL_CRASH_DUMP_SECONDS=0
 		export ERL_LIBS LD_LIBRARY_PATH BINDIR EJABBERD_CONFIG_PATH=$home/ejabberd.yml EJABBERD_LOG_PATH=$home/file.log
 		ERL_LIBS=$(echo "$root"/usr/lib/*-linux-gnu)
-		LD_LIBRARY_PATH=$ERL_LIBS
+		LD_LIBRARY_PATH=$ERL_LIBS:$(echo "$root"/lib/*-linux-gnu)
 		BINDIR=$(echo "$erlang"/erts-*/bin)
 		cd "$home" || exit 1
 		exec "$BINDIR/erlexec" -noinput -mnesia dir "\"$home/spool\"" -s ejabberd +sbwt none
