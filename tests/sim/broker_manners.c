@@ -1,7 +1,7 @@
 /* What the broker says: its welcome and limits, acknowledgements early and late, messages of its own, its moods. */
 #include "tests/sim/broker_priv.h"
 
-static void say(struct broker_link *k, const void *bytes, size_t size_bytes)
+void broker_say(struct broker_link *k, const void *bytes, size_t size_bytes)
 {
 	if (!k->closed)
 		conn_send(k->conn, bytes, size_bytes);
@@ -22,6 +22,14 @@ static void prop_u16(struct writer *w, uint8_t id, uint32_t value)
 	write_u16(w, (uint16_t)value);
 }
 
+static void prop_not(struct writer *w, uint8_t id, bool available)
+{
+	if (available && !sim_chance(100)) /* to say that it is there is the same as to say nothing */
+		return;
+	write_u8(w, id);
+	write_u8(w, available);
+}
+
 static void limits_draw(struct broker_link *k)
 {
 	const struct broker *b = k->broker;
@@ -30,6 +38,7 @@ static void limits_draw(struct broker_link *k)
 	k->max_packet_bytes = UINT32_MAX;
 	k->qos_max = 2;
 	k->retain_available = true;
+	k->wildcards = k->shared = k->subscription_ids = true;
 	if (k->level == 4)
 		return;
 	if (b->flaps && sim.faults.goodbye) {
@@ -44,6 +53,11 @@ static void limits_draw(struct broker_link *k)
 		k->qos_max = (uint8_t)sim_below(2);
 	if (sim_chance(100))
 		k->retain_available = false;
+	if (sim_chance(80))
+		k->wildcards = false;
+	if (sim_chance(80))
+		k->shared = false;
+	k->subscription_ids = !b->without_ids;
 	if (b->small_packets && sim_chance(500))
 		k->max_packet_bytes = (uint32_t)sim_between(60, 400);
 	else if (sim_chance(200))
@@ -64,10 +78,10 @@ static void limits_write(const struct broker_link *k, const struct wire_packet *
 		write_u8(w, 36);
 		write_u8(w, k->qos_max);
 	}
-	if (!k->retain_available) {
-		write_u8(w, 37);
-		write_u8(w, 0);
-	}
+	prop_not(w, 37, k->retain_available);
+	prop_not(w, 40, k->wildcards);
+	prop_not(w, 41, k->subscription_ids);
+	prop_not(w, 42, k->shared);
 	if (k->max_packet_bytes != UINT32_MAX) {
 		write_u8(w, 39);
 		write_u32(w, k->max_packet_bytes);
@@ -93,12 +107,12 @@ static void connack(struct broker_link *k, const struct wire_packet *connect, bo
 		write_u8(&w, (uint8_t)props_bytes);
 		write_bytes(&w, props, props_bytes);
 	}
-	say(k, packet, (size_t)(w.at - packet));
+	broker_say(k, packet, (size_t)(w.at - packet));
 }
 
 static void refuse(struct broker_link *k, const struct wire_packet *connect)
 {
-	static const uint8_t codes5[] = {0x80, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x97, 0x9c, 0x9f};
+	static const uint8_t codes5[] = {0x80, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x97, 0x9f};
 	static const uint8_t codes4[] = {2, 3, 4, 5};
 
 	sim_covered[COVER_CONNACK_REFUSED]++;
@@ -117,7 +131,7 @@ static void rubbish(struct broker_link *k)
 	uint32_t i = sim_below(ARRAY_COUNT(odd));
 
 	sim_covered[COVER_CONNACK_ODD]++;
-	say(k, odd[i], sizes[i]);
+	broker_say(k, odd[i], sizes[i]);
 	if (sim_chance(500))
 		broker_close(k);
 }
@@ -125,7 +139,7 @@ static void rubbish(struct broker_link *k)
 /* A server that has enough: sometimes with a word (MQTT 5), sometimes not. */
 static void leave(void *arg, uint64_t value UNUSED)
 {
-	static const uint8_t codes[] = {0x80, 0x89, 0x8b, 0x8d, 0x98, 0x9c};
+	static const uint8_t codes[] = {0x80, 0x89, 0x8b, 0x8d, 0x98};
 	struct broker_link *k = arg;
 	uint8_t packet[4] = {WIRE_DISCONNECT << 4, 1, codes[sim_below(ARRAY_COUNT(codes))]};
 
@@ -133,13 +147,15 @@ static void leave(void *arg, uint64_t value UNUSED)
 		return;
 	sim_covered[COVER_SERVER_DISCONNECT]++;
 	if (k->level == 5 && sim_chance(700))
-		say(k, packet, 3);
+		broker_say(k, packet, 3);
+	k->leaving = true;
 	broker_close(k);
 }
 
 void broker_welcome(struct broker_link *k, const struct wire_packet *connect)
 {
 	struct broker *b = k->broker;
+	struct broker_session *s = k->session;
 	bool present;
 
 	k->state = BROKER_LINK_SILENT;
@@ -159,19 +175,26 @@ void broker_welcome(struct broker_link *k, const struct wire_packet *connect)
 		rubbish(k);
 		return;
 	}
+	if (broker_redirects(k))
+		return;
 	/* A session that the client never heard of is not kept: no client could tell it from its old one. */
-	if (!b->has_session || !b->session_is_known || connect->clean ||
-	    sim_chance(sim.faults.session_lost)) {
-		sim_covered[COVER_SESSION_LOST] += b->has_session;
-		broker_session_lose(b);
+	if (!s->exists || !s->is_known || connect->clean || sim_chance(sim.faults.session_lost)) {
+		sim_covered[COVER_SESSION_LOST] += s->exists;
+		broker_session_lose(b, s);
 	}
-	present = b->has_session;
-	b->has_session = true;
-	b->has_lowered |= present && (k->qos_max < 2 || k->max_packet_bytes < 1000);
-	b->ever_lowered |= k->qos_max < 2;
+	present = s->exists;
+	s->exists = true;
+	b->must_be_clean &= present;
+	for (uint32_t i = 0; i < EXPECT_SUBS_MAX; i++) /* on each connection it may ask again */
+		s->subs[i].excused = false;
+	s->has_lowered |= present && (k->qos_max < 2 || (b->expect.refuses && !k->retain_available) ||
+				      k->max_packet_bytes < 1000);
+	b->ever_lowered |= k->qos_max < 2 || !k->retain_available;
+	b->redirect_count = 0;
 	sim_covered[COVER_SESSION_KEPT] += present;
 	sim_covered[COVER_CONNECTS]++;
 	k->session_present = present;
+	k->accepted_ns = sim.now_ns;
 	k->state = BROKER_LINK_ONLINE;
 	k->mute = sim_chance(sim.faults.ping_silent);
 	if (k->mute) { /* it ends some day even where messages of ours keep the client content */
@@ -183,7 +206,8 @@ void broker_welcome(struct broker_link *k, const struct wire_packet *connect)
 		sim_after(sim_between(0, NS_PER_MS / 2), leave, k, 0);
 	if (sim_chance(sim.faults.goodbye))
 		sim_after(sim_between(0, 3 * NS_PER_S), leave, k, 0);
-	broker_inbound_begin(k);
+	broker_mood_later(k);
+	broker_news_begin(k);
 }
 
 /* --- acknowledgements --------------------------------------------------------------------------------------------- */
@@ -198,7 +222,7 @@ static void ack_now(void *arg, uint64_t value)
 	if (k->closed)
 		return;
 	broker_acked(k, type, packet_id, code);
-	say(k, packet, wire_write_ack(packet, k->level, type, packet_id, code));
+	broker_say(k, packet, wire_write_ack(packet, k->level, type, packet_id, code));
 }
 
 void broker_ack_later(struct broker_link *k, enum wire_type type, uint16_t packet_id, uint8_t code)
@@ -229,110 +253,5 @@ void broker_pong(struct broker_link *k)
 	static const uint8_t packet[] = {WIRE_PINGRESP << 4, 0};
 
 	if (!k->mute)
-		say(k, packet, sizeof(packet));
-}
-
-/* --- messages of ours ----------------------------------------------------------------------------------------------- */
-
-static struct broker_inbound *inbound_find(struct broker *b, uint16_t packet_id)
-{
-	for (uint32_t i = 0; i < b->inbound_count; i++)
-		if (b->inbound[i].packet_id == packet_id)
-			return &b->inbound[i];
-	return NULL;
-}
-
-static void inbound_publish(struct broker_link *k, const struct broker_inbound *m, bool dup)
-{
-	uint8_t packet[64];
-	struct writer w = writer_of(packet, sizeof(packet));
-	size_t id_bytes = m->qos ? 2 : 0, props_bytes = k->level == 5;
-
-	write_u8(&w, (uint8_t)(WIRE_PUBLISH << 4 | (dup ? 8 : 0) | m->qos << 1));
-	write_u8(&w, (uint8_t)(2 + 5 + id_bytes + props_bytes + 4));
-	write_u16(&w, 5);
-	write_text(&w, "a/set");
-	if (m->qos)
-		write_u16(&w, m->packet_id);
-	if (props_bytes)
-		write_u8(&w, 0);
-	write_text(&w, "1234");
-	say(k, packet, (size_t)(w.at - packet));
-}
-
-static void inbound_release(struct broker_link *k, uint16_t packet_id)
-{
-	uint8_t packet[8];
-
-	say(k, packet, wire_write_ack(packet, k->level, WIRE_PUBREL, packet_id, 0));
-}
-
-/* The client promises room for 64, in 5.0 by its Receive Maximum. */
-static void inbound_one(struct broker_link *k, uint8_t qos)
-{
-	struct broker *b = k->broker;
-	struct broker_inbound m = {.qos = qos};
-
-	if (m.qos && b->inbound_count < (b->floods && qos == 1 ? BROKER_INBOUND_MAX : 16u)) {
-		m.packet_id = ++b->inbound_id ? b->inbound_id : ++b->inbound_id;
-		b->inbound[b->inbound_count++] = m;
-	} else {
-		m.qos = 0;
-	}
-	sim_covered[COVER_INBOUND]++;
-	inbound_publish(k, &m, false);
-}
-
-static void inbound_due(void *arg, uint64_t value UNUSED)
-{
-	struct broker_link *k = arg;
-	struct broker *b = k->broker;
-
-	if (k->closed || k->state != BROKER_LINK_ONLINE)
-		return;
-	for (uint32_t n = b->floods && sim_chance(50) ? (uint32_t)sim_between(1, BROKER_INBOUND_MAX) : 0;
-	     n > 0; n--)
-		inbound_one(k, 1);
-	inbound_one(k, (uint8_t)sim_below(3));
-	sim_after(sim_between(0, b->inbound_period_ms) * NS_PER_MS, inbound_due, k, 0);
-}
-
-void broker_inbound_begin(struct broker_link *k)
-{
-	struct broker *b = k->broker;
-
-	for (uint32_t i = 0; i < b->inbound_count; i++) {
-		if (b->inbound[i].received)
-			inbound_release(k, b->inbound[i].packet_id);
-		else
-			inbound_publish(k, &b->inbound[i], true);
-	}
-	if (b->inbound_period_ms)
-		sim_after(sim_between(0, b->inbound_period_ms) * NS_PER_MS, inbound_due, k, 0);
-}
-
-static bool answers(const struct broker_inbound *m, uint8_t type)
-{
-	switch (type) {
-	case WIRE_PUBACK: return m->qos == 1;
-	case WIRE_PUBREC: return m->qos == 2;
-	case WIRE_PUBCOMP: return m->qos == 2 && m->received;
-	default: return false;
-	}
-}
-
-bool broker_inbound_ack(struct broker_link *k, const struct wire_packet *p)
-{
-	struct broker *b = k->broker;
-	struct broker_inbound *m = inbound_find(b, p->packet_id);
-
-	if (!m || !answers(m, p->type))
-		return false;
-	if (p->type == WIRE_PUBREC) {
-		m->received = true;
-		inbound_release(k, m->packet_id);
-	} else {
-		*m = b->inbound[--b->inbound_count];
-	}
-	return true;
+		broker_say(k, packet, sizeof(packet));
 }

@@ -12,6 +12,18 @@ void ledger_free(struct ledger *l)
 	*l = (struct ledger){0};
 }
 
+void ledger_check_drained(const struct ledger *l)
+{
+	for (size_t i = 0; i < l->room && !sim.failed; i++) {
+		const struct ledger_message *m = &l->messages[i];
+
+		if (m->key && m->qos > 0 && m->delivered_count + m->refused_count == 0)
+			sim_fail("%s: a message of QoS %u was lost with connection %u, and never came again "
+				 "[MQTT-4.4.0-1]",
+				 m->what, m->qos, m->link_id);
+	}
+}
+
 void ledger_mark(struct ledger *l)
 {
 	for (size_t i = 0; i < l->room; i++)
@@ -128,8 +140,8 @@ static void check_again(const struct ledger_message *m, const struct ledger_sigh
 		sim_fail("sent twice on one connection: %.120s", text);
 	if (s->qos == 0 && m->qos == 0)
 		sim_fail("QoS 0 message sent twice: %.120s", text);
-	if (s->qos == 2 && m->qos == 2 && m->delivered_count && m->delivered_epoch == s->epoch &&
-	    s->fate == LEDGER_DELIVERED)
+	if (s->qos == 2 && m->qos == 2 && !s->lowered && m->delivered_count &&
+	    m->delivered_epoch == s->epoch && s->fate == LEDGER_DELIVERED)
 		sim_fail("QoS 2 message delivered twice in one session: %.120s", text);
 }
 
@@ -146,10 +158,15 @@ const struct ledger_message *ledger_see(struct ledger *l, const struct ledger_si
 	}
 	snprintf(text, sizeof(text), "%.*s", (int)min_size(s->payload.size, 250),
 		 (const char *)s->payload.ptr);
+	for (char *c = text; *c; c++)
+		if (*c < 0x20 || *c > 0x7e)
+			*c = '?';
 	grow(l);
 	m = place(l, ledger_key(s->topic, s->payload));
 	at_broker = m->delivered_count + m->refused_count > 0;
-	if (m->key) {
+	if (m->key && (s->may_repeat || m->may_repeat)) {
+		l->repeated_count++;
+	} else if (m->key) {
 		check_again(m, s, text);
 	} else {
 		*m = (struct ledger_message){
@@ -157,6 +174,7 @@ const struct ledger_message *ledger_see(struct ledger *l, const struct ledger_si
 			.first_seq = l->seq_next++,
 			.value = number_after(text, text[0] == '{' ? "\"value\":" : NULL),
 			.late = true};
+		snprintf(m->what, sizeof(m->what), "%.50s", text);
 		l->count++;
 		l->late_count++;
 		if (m->value < l->late_value_min)
@@ -165,6 +183,7 @@ const struct ledger_message *ledger_see(struct ledger *l, const struct ledger_si
 	check_register(text, m->value);
 	if (s->fate != LEDGER_GHOST && !at_broker && s->topic.ptr[0] == 's')
 		check_order(l, s, text, m->value);
+	m->may_repeat |= s->may_repeat;
 	m->delivered_count += s->fate == LEDGER_DELIVERED;
 	m->refused_count += s->fate == LEDGER_REFUSED;
 	m->ghost_count += s->fate == LEDGER_GHOST;

@@ -7,6 +7,7 @@
  *           Topics begin with what may be expected of them:
  *             s/ unique payloads, in order      u/ unique payloads, order open (several samplers in one group)
  *             w/ payloads may repeat (periodic without change): not looked at
+ *             fw/ passed on from another server: bridge.c knows them
  */
 #ifndef TESTS_SIM_LEDGER_H
 #define TESTS_SIM_LEDGER_H
@@ -24,7 +25,9 @@ struct ledger_message {
 	uint32_t epoch, delivered_epoch; /* of the session, when last seen and delivered */
 	uint32_t link_id;
 	uint8_t qos;
-	bool late; /* first seen since ledger_mark */
+	bool may_repeat;
+	char what[56]; /* the payload's beginning */
+	bool late;     /* first seen since ledger_mark */
 };
 
 struct ledger_channel {
@@ -41,18 +44,23 @@ struct ledger {
 	struct ledger_channel channels[LEDGER_CHANNELS_MAX];
 	uint64_t seq_next;
 	uint64_t delivered_count; /* with repetitions, all topics */
+	uint64_t repeated_count;  /* of those that may */
 	size_t late_count;        /* different messages since ledger_mark */
 	double late_value_min;
 	bool has_weak;
 };
 
 void ledger_free(struct ledger *l);
+/* All is quiet: what was under way at QoS 1 or 2 has arrived [MQTT-4.4.0-1]. */
+void ledger_check_drained(const struct ledger *l);
 void ledger_mark(struct ledger *l);
 
 struct ledger_sight {
 	struct bytes topic, payload;
 	enum ledger_fate fate;
 	uint8_t qos;
+	bool may_repeat; /* what is passed on came to the client more than once */
+	bool lowered;    /* it may have gone out with QoS 0 in between */
 	uint32_t epoch, link_id;
 };
 

@@ -47,6 +47,8 @@ uint32_t net_open_count(void);
 
 /* --- loops, for the world that steps threads --- */
 
+/* After the last loop is closed and the last event is over. */
+void loop_sim_end(void);
 /* Would the thread go on now: something completed, a wake-up, its deadline? */
 bool loop_sim_ready(const struct loop *l);
 /* loop_run has found nothing to do, and a real one would wait. */

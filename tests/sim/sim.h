@@ -17,6 +17,7 @@ struct sim_faults {
 	uint32_t reset, blackhole, peer_close;                  /* a connection's fate, drawn when it opens */
 	uint32_t connack_refuse, connack_silent, connack_odd;   /* the broker's welcome */
 	uint32_t session_lost, ack_refuse, ping_silent, goodbye; /* and its later conduct */
+	uint32_t sub_refuse, redirect, mood;                     /* mood: it breaks rules */
 	uint32_t device_silent, device_late, device_exception, device_garbage, device_close;
 	uint32_t io_again; /* EINTR, EAGAIN as results */
 	uint32_t stall;    /* a thread that does not get a CPU for a while */
@@ -86,6 +87,33 @@ enum sim_coverage {
 	COVER_DROPPED,
 	COVER_TOO_LARGE,
 	COVER_INBOUND,
+	COVER_SUBSCRIBED,
+	COVER_UNSUBSCRIBED,
+	COVER_SUB_REFUSED,
+	COVER_SUB_LOWERED,
+	COVER_OVERLAP,
+	COVER_ALIAS_IN,
+	COVER_RETAINED,
+	COVER_QUEUED_AWAY,
+	COVER_MANY_HALF_WAY,
+	COVER_FORWARDED,
+	COVER_FORWARD_EXACT,
+	COVER_TAGS_RIGHT,
+	COVER_EXPIRY_TOLD,
+	COVER_EXPIRY_COUNTED,
+	COVER_REDIRECTED,
+	COVER_MOOD,
+	COVER_MOOD_EXCEED,
+	COVER_MOOD_ANSWERED,
+	COVER_ON_CONNECT,
+	COVER_ON_DISCONNECT,
+	COVER_DISABLED,
+	COVER_CRASHED,
+	COVER_CRASH_KEPT,
+	COVER_FILE_DELETED,
+	COVER_FILE_TRUNCATED,
+	COVER_FILE_FLIPPED,
+	COVER_RECONFIGURED,
 	COVER_OUTAGE_EXACT,
 	COVER_STOP_CALM,
 	COVER_STOP_CHAOS,

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DRAIN_MAX_NS (120 * NS_PER_S)
+#include "tests/sim/bridge.h"
+
+#define DRAIN_MAX_NS (600 * NS_PER_S)
 #define STOP_MAX_NS  (6 * NS_PER_S) /* the daemon has 4 s to send what there is */
 #define SETTLE_NS    (3 * NS_PER_S)
 
@@ -106,6 +108,12 @@ static bool run_until(struct world *w, bool (*happened)(const struct world *w), 
 	return true;
 }
 
+static void others_speak(struct world *w, bool speak)
+{
+	for (uint32_t i = 0; i < w->target_count; i++)
+		w->targets[i].broker.is_quiet = !speak;
+}
+
 static void freeze_samplers(struct world *w, bool frozen)
 {
 	for (uint32_t i = 0; i < w->thread_count; i++)
@@ -115,11 +123,46 @@ static void freeze_samplers(struct world *w, bool frozen)
 
 /* --- the phases ---------------------------------------------------------------------------------------------------- */
 
+static void want(struct world *w, uint32_t i, bool enabled)
+{
+	struct world_target *t = &w->targets[i];
+
+	sim_trace("target%u %s", i, enabled ? "enabled" : "disabled");
+	t->broker.told_to_leave |= !enabled;
+	t->was_disabled |= !enabled;
+	target_want(node_target(&w->node, i), enabled);
+}
+
+static void all_want(struct world *w)
+{
+	for (uint32_t i = 0; i < w->target_count; i++)
+		if (!target_wanted(node_target(&w->node, i)))
+			want(w, i, true);
+}
+
+/* Faults all the time, and now and then somebody disables a target or kills the daemon. */
 static void chaos(struct world *w)
 {
+	uint64_t end_ns = sim.now_ns + sim_between(2 * NS_PER_S, 12 * NS_PER_S);
+
 	sim_trace("chaos");
 	sim.faults = w->faults;
-	run_for(w, sim_between(2 * NS_PER_S, 12 * NS_PER_S));
+	others_speak(w, true);
+	while (!sim.failed && sim.now_ns < end_ns) {
+		run_for(w, min_u64(end_ns - sim.now_ns, sim_between(0, 5 * NS_PER_S)));
+		if (sim.failed)
+			return;
+		if (w->crash_count && sim_chance(500)) {
+			w->crash_count--;
+			world_crash(w);
+		} else if (w->toggles && sim_chance(500)) {
+			uint32_t i = sim_below(w->target_count);
+
+			want(w, i, !target_wanted(node_target(&w->node, i)));
+		}
+	}
+	if (!sim.failed)
+		all_want(w);
 }
 
 static void say_undrained(const struct world *w)
@@ -145,12 +188,22 @@ static void calm(struct world *w)
 	sim_trace("calm");
 	sim.faults = (struct sim_faults){0};
 	run_for(w, sim_between(0, 2 * NS_PER_S));
+	if (!sim.failed && w->crash_count && sim_chance(500)) {
+		w->crash_count--;
+		world_crash(w);
+		if (!sim.failed)
+			run_for(w, sim_between(0, 2 * NS_PER_S));
+	}
+	if (sim.failed)
+		return;
 	freeze_samplers(w, true);
+	others_speak(w, false);
 	run_for(w, 10 * NS_PER_S); /* half-open connections are found out by keep-alive */
 	if (!run_until(w, world_is_drained, DRAIN_MAX_NS))
 		say_undrained(w);
 	run_for(w, SETTLE_NS); /* what the system has taken arrives */
-	world_check_drained(w);
+	if (!sim.failed)
+		world_check_drained(w);
 }
 
 static bool all_know(const struct world *w)
@@ -170,8 +223,10 @@ static void outage(struct world *w)
 	sim_trace("outage");
 	if (sim_chance(500)) { /* with messages on their way */
 		freeze_samplers(w, false);
+		others_speak(w, true);
 		run_for(w, sim_between(0, NS_PER_S));
 	}
+	others_speak(w, false);
 	for (uint32_t i = 0; i < w->target_count; i++)
 		broker_set_down(&w->targets[i].broker, true);
 	if (!run_until(w, all_know, 10 * NS_PER_S))
@@ -189,6 +244,38 @@ static void outage(struct world *w)
 	run_for(w, SETTLE_NS); /* what the system has taken arrives */
 	world_check_drained(w);
 	world_check_outage(w);
+}
+
+static uint32_t away_idx; /* the target that away() is about */
+
+static bool is_away(const struct world *w)
+{
+	return target_state(node_target(&w->node, away_idx)) == TARGET_DISABLED &&
+	       !w->targets[away_idx].broker.current;
+}
+
+/* No faults, and somebody disables a target: it says good-bye, and comes back when it is enabled. */
+static void away(struct world *w)
+{
+	struct broker *b;
+
+	away_idx = sim_below(w->target_count);
+	b = &w->targets[away_idx].broker;
+	want(w, away_idx, false);
+	if (!run_until(w, is_away, STOP_MAX_NS))
+		sim_fail("target%u was disabled, and is %s", away_idx,
+			 target_state_text(target_state(node_target(&w->node, away_idx))));
+	if (!sim.failed && !b->said_goodbye)
+		sim_fail("target%u was disabled and left without DISCONNECT", away_idx);
+	if (!sim.failed && b->expect.on_disconnect[0] && !b->goodbye_was_told && !b->ever_lowered)
+		sim_fail("target%u left without on_disconnect", away_idx);
+	run_for(w, sim_between(0, 2 * NS_PER_S));
+	want(w, away_idx, true);
+	sim_covered[COVER_DISABLED]++;
+	if (!run_until(w, world_is_drained, DRAIN_MAX_NS))
+		say_undrained(w);
+	run_for(w, SETTLE_NS);
+	world_check_drained(w);
 }
 
 static bool publishers_have_ended(const struct world *w)
@@ -211,6 +298,9 @@ static void stop(struct world *w, bool is_calm)
 		expects_goodbye[i] = is_calm &&
 				     !w->targets[i].broker.floods && /* the answers to a flood take longer */
 				     target_state(node_target(&w->node, i)) == TARGET_CONNECTED;
+	others_speak(w, false);
+	for (uint32_t i = 0; i < w->target_count; i++)
+		w->targets[i].broker.told_to_leave = true;
 	for (uint32_t i = 0; i < w->node.sampler_count; i++)
 		sampler_stop(&w->node.samplers[i]);
 	for (uint32_t i = 0; i < w->node.publisher_count; i++)
@@ -218,15 +308,21 @@ static void stop(struct world *w, bool is_calm)
 	if (!run_until(w, publishers_have_ended, STOP_MAX_NS))
 		sim_fail("a stop takes longer than %u s", (unsigned)(STOP_MAX_NS / NS_PER_S));
 	run_for(w, SETTLE_NS);
-	for (uint32_t i = 0; i < w->target_count; i++)
-		if (expects_goodbye[i] && !w->targets[i].broker.said_goodbye)
+	for (uint32_t i = 0; i < w->target_count && !sim.failed; i++) {
+		const struct broker *b = &w->targets[i].broker;
+
+		if (expects_goodbye[i] && !b->said_goodbye)
 			sim_fail("target%u left without DISCONNECT", i);
+		else if (expects_goodbye[i] && b->expect.on_disconnect[0] && !b->goodbye_was_told &&
+			 !b->ever_lowered)
+			sim_fail("target%u left without on_disconnect", i);
+	}
 	sim_covered[is_calm ? COVER_STOP_CALM : COVER_STOP_CHAOS]++;
 }
 
 static void cover(const struct world *w)
 {
-	for (uint32_t i = 0; i < w->target_count; i++) {
+	for (uint32_t i = 0; w->cfg && i < w->target_count; i++) {
 		struct ring_counts n = ring_counts(w->node.rings[i]);
 
 		sim_covered[COVER_OVERWRITTEN] += n.overwritten;
@@ -242,6 +338,8 @@ static void live(struct world *w)
 	chaos(w);
 	if (!sim.failed && sim_chance(850)) {
 		calm(w);
+		if (!sim.failed && w->toggles && sim_chance(300))
+			away(w);
 		if (!sim.failed && sim_chance(500))
 			outage(w);
 		if (!sim.failed && !ends_calm) {
@@ -258,34 +356,6 @@ static void live(struct world *w)
 
 /* --- building ------------------------------------------------------------------------------------------------------- */
 
-static int open_node(struct world *w)
-{
-	struct cfg_errors errors = {0};
-	const char *why = "";
-	int rc = config_parse("sim.yaml", bytes_of(w->yaml, w->yaml_bytes), &w->cfg, &errors);
-
-	if (rc < 0)
-		sim_fail("configuration: %s", errors.count ? errors.lines[0] : "?");
-	config_errors_free(&errors);
-	if (rc < 0)
-		return rc;
-	rc = node_open(&w->node, w->cfg, "/nonexistent", NULL, prng_next(&sim.prng), &why);
-	if (rc < 0)
-		sim_fail("node_open: %d %s", rc, why);
-	return rc;
-}
-
-static void threads_add(struct world *w)
-{
-	for (uint32_t i = 0; i < w->node.publisher_count; i++)
-		w->threads[w->thread_count++] = (struct world_thread){.publisher = &w->node.publishers[i],
-								      .loop = w->node.publishers[i].loop};
-	for (uint32_t i = 0; i < w->node.sampler_count; i++)
-		w->threads[w->thread_count++] = (struct world_thread){.sampler = &w->node.samplers[i],
-								      .loop = w->node.samplers[i].loop};
-	ASSERT(w->thread_count <= WORLD_THREADS_MAX);
-}
-
 bool world_run(uint64_t seed, bool verbose)
 {
 	struct world *w = calloc(1, sizeof(*w));
@@ -294,21 +364,27 @@ bool world_run(uint64_t seed, bool verbose)
 	w->targets = calloc(WORLD_TARGETS_MAX, sizeof(w->targets[0]));
 	ASSERT(w->targets);
 	sim_begin(seed, verbose);
+	bridge_begin();
 	world_draw(w);
 	if (verbose)
 		printf("%s", w->yaml);
-	if (open_node(w) == 0) {
-		threads_add(w);
+	world_files_begin(w);
+	for (uint32_t i = 0; i < w->target_count; i++)
+		bridge_add(&w->targets[i].broker);
+	if (world_open_node(w) == 0)
 		live(w);
+	if (w->cfg) {
 		node_close(&w->node);
-	}
-	if (w->cfg)
 		config_free(w->cfg);
+	}
+	world_files_end(w);
 	for (uint32_t i = 0; i < w->target_count; i++)
 		broker_end(&w->targets[i].broker);
 	device_end(&w->tcp_device);
 	device_end(&w->rtu_device);
 	net_end();
+	loop_sim_end();
+	bridge_end();
 	sim_end();
 	free(w->targets);
 	free(w);

@@ -27,15 +27,22 @@ struct world_thread {
 struct world_target {
 	struct broker broker;
 	char names[BROKER_URLS_MAX][24];
-	bool single;          /* one on-change definition of all tags of syn0: each update is a message */
-	bool strong;          /* every message is known by its payload */
+	bool single;        /* one on-change definition of all tags of syn0: each update is a message */
+	bool strong;        /* every message is known by its payload */
+	bool expires;       /* messages with an expiry */
+	bool max_age;       /* or of the whole ring */
+	bool is_bridged_to; /* another target passes messages on to it */
+	bool was_disabled;  /* ever: what was passed on meanwhile is not followed */
+	uint32_t buffer_messages;
 	uint64_t outage_made; /* by the ring, when the outage was known, without what waits */
 	uint32_t outage_inflight;
 };
 
 struct world {
-	char yaml[8192];
+	char yaml[16384];
 	size_t yaml_bytes;
+	size_t optional_from, optional_to; /* a definition that a restart may do without */
+	uint32_t optional_target, optional_sub;
 	struct cfg *cfg;
 	struct node node;
 	struct world_target *targets;
@@ -45,6 +52,11 @@ struct world {
 	uint32_t thread_count;
 	uint64_t step_count;
 	struct sim_faults faults; /* of the chaos */
+	uint32_t crash_count;     /* to come */
+	bool has_files;
+	bool toggles;     /* targets are disabled and enabled */
+	bool has_crashed; /* since its parts were last counted from zero */
+	char state_dir[64];
 };
 
 /* Runs a seed. False: sim.failure says what was violated. */
@@ -52,6 +64,11 @@ NODISCARD bool world_run(uint64_t seed, bool verbose);
 
 /* world_config.c: fills yaml, targets, brokers, devices, faults. */
 void world_draw(struct world *w);
+/* world_crash.c: the daemon is killed and started again. */
+NODISCARD int world_open_node(struct world *w);
+void world_crash(struct world *w);
+void world_files_begin(struct world *w);
+void world_files_end(struct world *w);
 /* world_check.c */
 void world_check_step(struct world *w, const struct world_thread *t);
 bool world_is_drained(const struct world *w);
