@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "core/assert.h"
 #include "core/log.h"
 #include "core/thread_memory.h"
 #include "hw/line.h"
@@ -87,10 +88,23 @@ static int arrays_open(struct node *n)
 	n->slot_of_target = calloc((size_t)c->target_count + 1, sizeof(n->slot_of_target[0]));
 	n->publisher_threads = calloc((size_t)c->publisher_count + 1, sizeof(n->publisher_threads[0]));
 	n->sampler_threads = calloc((size_t)c->sampler_count + 1, sizeof(n->sampler_threads[0]));
+	n->target_on = calloc((size_t)c->target_count + 1, sizeof(n->target_on[0]));
+	n->package_on = calloc((size_t)c->package_count + 1, sizeof(n->package_on[0]));
 	return n->rings && n->publishers && n->samplers && n->publisher_of_target && n->slot_of_target &&
-			       n->publisher_threads && n->sampler_threads
+			       n->publisher_threads && n->sampler_threads && n->target_on && n->package_on
 		       ? 0
 		       : -ENOMEM;
+}
+
+/* As target_open has them. */
+static void switches_open(struct node *n)
+{
+	const struct cfg *c = n->cfg;
+
+	for (uint32_t i = 0; i < c->target_count; i++)
+		n->target_on[i] = c->targets[i].enabled;
+	for (uint32_t i = 0; i < c->package_count; i++)
+		n->package_on[i] = c->packages[i].enabled;
 }
 
 static int rings_open(struct node *n, const char **why)
@@ -184,7 +198,9 @@ int node_open(struct node *n, const struct cfg *c, const char *base_dir, const c
 		rc = publishers_open(n, base_dir, state_dir, &prng, why);
 	if (rc == 0)
 		rc = samplers_open(n, &prng, why);
-	if (rc < 0)
+	if (rc == 0)
+		switches_open(n);
+	else
 		node_close(n);
 	return rc;
 }
@@ -207,7 +223,36 @@ void node_close(struct node *n)
 	free(n->slot_of_target);
 	free(n->publisher_threads);
 	free(n->sampler_threads);
+	free(n->target_on);
+	free(n->package_on);
 	*n = (struct node){0};
+}
+
+/* --- switches ------------------------------------------------------------------------------------------------------- */
+
+/* Publishers are told of changes only. */
+static void target_switched(struct node *n, uint32_t target_idx)
+{
+	struct target *t = node_target(n, target_idx);
+	bool wanted = n->target_on[target_idx] && n->package_on[n->cfg->targets[target_idx].package_idx];
+
+	if (wanted != target_wanted(t))
+		target_want(t, wanted);
+}
+
+void node_switch_target(struct node *n, uint32_t target_idx, enum node_switch to)
+{
+	ASSERT(target_idx < n->cfg->target_count);
+	n->target_on[target_idx] = to == NODE_ON;
+	target_switched(n, target_idx);
+}
+
+void node_switch_package(struct node *n, uint32_t package_idx, enum node_switch to)
+{
+	ASSERT(package_idx < n->cfg->package_count);
+	n->package_on[package_idx] = to == NODE_ON;
+	for (uint32_t i = 0; i < n->cfg->target_count; i++)
+		target_switched(n, i); /* nothing new for those of other packages */
 }
 
 /* --- threads -------------------------------------------------------------------------------------------------------- */

@@ -41,6 +41,7 @@ struct node {
 	uint32_t *slot_of_target;
 	struct node_thread *publisher_threads, *sampler_threads;
 	uint32_t publisher_count, sampler_count; /* that are open */
+	bool *target_on, *package_on;            /* control thread: switches, by target and by package */
 	struct wall started;
 };
 
@@ -60,6 +61,13 @@ NODISCARD int node_start(struct node *n, const char **why);
 /* Samplers first; then publishers send what there is and say good-bye. Returns when all threads have ended. */
 void node_stop(struct node *n);
 void node_close(struct node *n);
+
+enum node_switch { NODE_OFF, NODE_ON };
+
+/* A target is to be connected while its own switch and its package's are both on. At start they are as the configuration
+ * has them, and at the next start again: nothing is written. Control thread; the publishers do the rest. */
+void node_switch_target(struct node *n, uint32_t target_idx, enum node_switch to);
+void node_switch_package(struct node *n, uint32_t package_idx, enum node_switch to);
 
 /* Did a thread end that should not have? */
 bool node_failed(const struct node *n);

@@ -3,12 +3,20 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "proto/mqtt_utf8.h"
 #include "tools/version.h"
 
 static const struct control_method methods[] = {
 	{"version", CONTROL_READ_ONLY, rpc_version},
 	{"status", CONTROL_READ_ONLY, rpc_status},
 	{"targets.list", CONTROL_READ_ONLY, rpc_targets_list},
+	{"targets.enable", CONTROL_OPERATOR, rpc_targets_enable},
+	{"targets.disable", CONTROL_OPERATOR, rpc_targets_disable},
+	{"packages.list", CONTROL_OPERATOR, rpc_packages_list},
+	{"packages.enable", CONTROL_OPERATOR, rpc_packages_enable},
+	{"packages.disable", CONTROL_OPERATOR, rpc_packages_disable},
+	{"subscriptions.list", CONTROL_READ_ONLY, rpc_subscriptions_list},
+	{"definitions.list", CONTROL_READ_ONLY, rpc_definitions_list},
 	{"tags.list", CONTROL_READ_ONLY, rpc_tags_list},
 	{"tags.read", CONTROL_READ_ONLY, rpc_tags_read},
 	{"tags.watch", CONTROL_READ_ONLY, rpc_tags_watch},
@@ -178,6 +186,69 @@ int rpc_param_pattern(const json_t *params, const char *name, struct bytes *out,
 	return 0;
 }
 
+int rpc_param_name(const json_t *params, const char *name, const char **out, struct jsonrpc_error *why)
+{
+	*out = NULL;
+	int rc = rpc_param_text(params, name, out, why);
+
+	if (rc < 0 || *out)
+		return rc;
+	jsonrpc_error_set(why, JSONRPC_INVALID_PARAMS, "%s is missing", name);
+	return -EINVAL;
+}
+
+/* --- names ---------------------------------------------------------------------------------------------------------- */
+
+int rpc_no_such(const char *noun, const struct suggest *s, struct jsonrpc_error *why)
+{
+	int size = (int)min_size(s->wanted.size, INT16_MAX);
+	const char *wanted = (const char *)s->wanted.ptr;
+
+	if (suggest_found(s))
+		jsonrpc_error_set(why, JSONRPC_INVALID_PARAMS, "there is no %s %.*s; did you mean %.*s?",
+				  noun, size, wanted, (int)s->best.size, (const char *)s->best.ptr);
+	else
+		jsonrpc_error_set(why, JSONRPC_INVALID_PARAMS, "there is no %s %.*s", noun, size, wanted);
+	return -EINVAL;
+}
+
+int rpc_target_find(const struct cfg *c, const char *name, uint32_t *target_idx, struct jsonrpc_error *why)
+{
+	struct suggest s;
+
+	suggest_begin(&s, bytes_of_text(name));
+	for (uint32_t i = 0; i < c->target_count; i++) {
+		struct bytes candidate = bytes_of_text(cfg_text(c, c->targets[i].name));
+
+		*target_idx = i;
+		if (bytes_equal(candidate, s.wanted))
+			return 0;
+		suggest_offer(&s, candidate);
+	}
+	return rpc_no_such("target", &s, why);
+}
+
+/* Of the character that begins so. */
+static size_t character_bytes(uint8_t lead)
+{
+	return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
+json_t *rpc_text(char *text)
+{
+	size_t size = strlen(text), at = 0;
+
+	while (at < size) {
+		size_t n = character_bytes((uint8_t)text[at]);
+
+		if (n <= size - at && mqtt_utf8_well_formed(bytes_of(text + at, n)))
+			at += n;
+		else
+			text[at++] = '?';
+	}
+	return json_string(text);
+}
+
 /* --- pages ---------------------------------------------------------------------------------------------------------- */
 
 int rpc_param_page(const json_t *params, uint32_t limit_default, uint32_t limit_max, struct rpc_page *out,
@@ -197,6 +268,17 @@ bool rpc_page_takes(struct rpc_page *page)
 	uint32_t item_idx = page->total++;
 
 	return item_idx >= page->offset && item_idx - page->offset < page->limit;
+}
+
+uint32_t rpc_page_range(struct rpc_page *page, uint32_t count, uint32_t *first)
+{
+	uint64_t begin = page->total, end = begin + count;
+	uint64_t from = max_u64(begin, page->offset);
+	uint64_t to = min_u64(end, (uint64_t)page->offset + page->limit);
+
+	page->total += count;
+	*first = from < end ? (uint32_t)(from - begin) : 0;
+	return from < to ? (uint32_t)(to - from) : 0;
 }
 
 int rpc_page_result(const struct rpc_page *page, const char *name, json_t *items, json_t **result)

@@ -3,7 +3,12 @@
  * Purpose:  the table that control_open is given.
  *
  *     version    status    stop
- *     targets.list  [pattern] [limit] [offset]
+ *     targets.list        [pattern] [limit] [offset]
+ *     targets.enable      name                           targets.disable   name
+ *     packages.list       [pattern] [limit] [offset]
+ *     packages.enable     name                           packages.disable  name
+ *     subscriptions.list  [target] [limit] [offset]
+ *     definitions.list    [pattern] [limit] [offset]
  *     tags.list     [pattern] [limit] [offset]
  *     tags.read     names | pattern [limit] [offset]
  *     tags.watch    [pattern] [interval: ms]          then tags.update comes, until tags.unwatch
@@ -11,7 +16,8 @@
  *     log.level     [level]
  *
  *           A pattern has * for any run of characters. Lists come in pages of at most RPC_PAGE_MAX; `next` is the offset
- *           of the following one. Setting log.level, and stop, are for operators.
+ *           of the following one. Setting log.level, stop, packages, and what enables or disables are for operators;
+ *           what those change is so until the next start.
  * Owner:    the control thread; the context outlives the control socket. Threads: that one. The parts of the node are
  *           read only through what their headers allow any thread: counters, shared texts, tags.
  * Memory:   jansson's. Errors: -EINVAL with what to write instead.
@@ -26,6 +32,11 @@
 #define RPC_PAGE_DEFAULT 100u
 #define RPC_NAMES_MAX    100u   /* in one tags.read */
 #define RPC_METRICS_MAX  50000u /* values in one answer */
+
+/* Of `status`, so that it stays small: subscriptions.list has them all. */
+#define RPC_STATUS_SUBSCRIPTIONS_MAX   100u       /* a target */
+#define RPC_STATUS_SUBSCRIPTIONS_BYTES (1u << 20) /* an answer */
+#define RPC_SUBSCRIPTION_NAMES_MAX     32u        /* definitions named beside one subscription */
 
 struct rpc_context {
 	struct node *node;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <jansson.h>
 
+#include "core/suggest.h"
 #include "tools/rpc.h"
 
 #define RPC_METHOD(name) \
@@ -18,6 +19,13 @@
 RPC_METHOD(rpc_version);
 RPC_METHOD(rpc_status);
 RPC_METHOD(rpc_targets_list);
+RPC_METHOD(rpc_targets_enable);
+RPC_METHOD(rpc_targets_disable);
+RPC_METHOD(rpc_packages_list);
+RPC_METHOD(rpc_packages_enable);
+RPC_METHOD(rpc_packages_disable);
+RPC_METHOD(rpc_subscriptions_list);
+RPC_METHOD(rpc_definitions_list);
 RPC_METHOD(rpc_tags_list);
 RPC_METHOD(rpc_tags_read);
 RPC_METHOD(rpc_tags_watch);
@@ -41,6 +49,17 @@ NODISCARD int rpc_param_flag(const json_t *params, const char *name, bool *out, 
 NODISCARD int rpc_param_pattern(const json_t *params, const char *name, struct bytes *out,
 				struct jsonrpc_error *why);
 
+/* A text that must be there. */
+NODISCARD int rpc_param_name(const json_t *params, const char *name, const char **out,
+			     struct jsonrpc_error *why);
+/* -EINVAL: there is no such thing, and what was meant perhaps. */
+NODISCARD int rpc_no_such(const char *noun, const struct suggest *s, struct jsonrpc_error *why);
+NODISCARD int rpc_target_find(const struct cfg *c, const char *name, uint32_t *target_idx,
+			      struct jsonrpc_error *why);
+
+/* A text that others have had a hand in, and that may have been cut: what is no UTF-8 becomes '?'. Changes it. */
+json_t *rpc_text(char *text);
+
 /* "limit" and "offset". */
 struct rpc_page {
 	uint32_t limit, offset;
@@ -50,8 +69,19 @@ NODISCARD int rpc_param_page(const json_t *params, uint32_t limit_default, uint3
 			     struct rpc_page *out, struct jsonrpc_error *why);
 /* One more item matches: is it on the page? */
 bool rpc_page_takes(struct rpc_page *page);
+/* The next `count` items match: how many of them are on the page, from *first on. */
+uint32_t rpc_page_range(struct rpc_page *page, uint32_t count, uint32_t *first);
 /* {"total":n,"offset":n,"next":n or null, name: items}; items are taken over. -ENOMEM. */
 NODISCARD int rpc_page_result(const struct rpc_page *page, const char *name, json_t *items, json_t **result);
+
+/* What `status` says of a target's subscriptions. */
+struct rpc_subscriptions {
+	uint32_t total, subscribed, refused;
+	json_t *list; /* the first of them; NULL: no memory */
+};
+/* room_bytes: what the list may take, less what it takes. */
+void rpc_subscriptions_get(const struct node *n, uint32_t target_idx, size_t *room_bytes,
+			   struct rpc_subscriptions *out);
 
 /* A counter as a JSON integer, which has 63 bits. */
 static inline json_int_t rpc_integer(uint64_t value)

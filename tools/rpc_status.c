@@ -16,32 +16,38 @@ static json_int_t us_of(uint64_t ns)
 	return rpc_integer(ns / NS_PER_US);
 }
 
-/* {"name":...,"state":...,...}: what people and monitoring look at first. */
-static json_t *target_of(const struct node *n, uint32_t target_idx)
+/* {"name":...,"state":...,...}: what people and monitoring look at first. `enabled` is as it is now. */
+static json_t *target_of(const struct node *n, uint32_t target_idx, size_t *room_bytes)
 {
 	const struct target *t = node_target(n, target_idx);
 	const struct cfg_target *c = &n->cfg->targets[target_idx];
 	const struct target_metrics *m = &t->metrics;
 	struct ring_counts ring = ring_counts_outside(n->rings[target_idx]);
 	char reason[SHARED_TEXT_BYTES], url[SHARED_TEXT_BYTES];
+	struct rpc_subscriptions subs;
 
 	shared_text_get(&t->reason, reason);
 	shared_text_get(&t->url, url);
+	rpc_subscriptions_get(n, target_idx, room_bytes, &subs);
 	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:I, s:I, "
-		"s:I, s:I, s:I}",
+		"{s:s, s:s, s:o, s:o, s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		"s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
 		"name", cfg_text(n->cfg, c->name), "state", target_state_text(target_state(t)), "reason",
-		reason, "url", url, "description", cfg_text(n->cfg, c->description), "package",
-		cfg_text(n->cfg, c->package), "enabled", (int)c->enabled, "sent", count_of(&m->sent_messages),
-		"received", count_of(&m->received_messages), "sent_bytes", count_of(&m->sent_bytes),
-		"received_bytes", count_of(&m->received_bytes), "made", rpc_integer(ring.made), "buffered",
+		rpc_text(reason), "url", rpc_text(url), "description", cfg_text(n->cfg, c->description),
+		"package", cfg_text(n->cfg, c->package), "package_enabled",
+		(int)n->package_on[c->package_idx], "enabled", (int)target_wanted(t), "protocol",
+		c->protocol == 5 ? "5" : "3.1.1", "sent", count_of(&m->sent_messages), "received",
+		count_of(&m->received_messages), "sent_bytes", count_of(&m->sent_bytes), "received_bytes",
+		count_of(&m->received_bytes), "made", rpc_integer(ring.made), "buffered",
 		rpc_integer(ring_backlog(n->rings[target_idx])), "overwritten", rpc_integer(ring.overwritten),
 		"expired", rpc_integer(ring.expired), "dropped", rpc_integer(ring.dropped), "acknowledged",
 		count_of(&m->acknowledged_messages), "inflight", count_of(&m->inflight), "resent",
-		count_of(&m->resent_messages), "refused", count_of(&m->refused_messages), "connects",
-		count_of(&m->connects), "connect_failures", count_of(&m->connect_failures), "disconnects",
-		count_of(&m->disconnects));
+		count_of(&m->resent_messages), "refused", count_of(&m->refused_messages), "duplicates",
+		count_of(&m->duplicates), "unmatched", count_of(&m->unmatched), "held", count_of(&m->held),
+		"connects", count_of(&m->connects), "connect_failures", count_of(&m->connect_failures),
+		"disconnects", count_of(&m->disconnects), "redirects", count_of(&m->redirects), "subscribed",
+		(json_int_t)subs.subscribed, "refused_subscriptions", (json_int_t)subs.refused,
+		"subscriptions_total", (json_int_t)subs.total, "subscriptions", subs.list);
 }
 
 static const char *kind_of(enum cfg_line_kind kind)
@@ -63,9 +69,9 @@ static json_t *line_of(const struct node *n, const struct line *l)
 
 	shared_text_get(&l->reason, reason);
 	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+		"{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 		"name", cfg_text(n->cfg, c->name), "kind", kind_of(c->kind), "state",
-		counter_get(&m->connected) ? "up" : "down", "reason", reason, "requests",
+		counter_get(&m->connected) ? "up" : "down", "reason", rpc_text(reason), "requests",
 		count_of(&m->requests), "responses", count_of(&m->responses), "timeouts",
 		count_of(&m->timeouts), "missed", count_of(&m->missed), "exceptions",
 		count_of(&m->exceptions), "crc_errors", count_of(&m->crc_errors), "protocol_errors",
@@ -104,10 +110,11 @@ static json_t *publisher_of(const struct node *n, uint32_t publisher_idx)
 
 static json_t *targets_of(const struct node *n)
 {
+	size_t room_bytes = RPC_STATUS_SUBSCRIPTIONS_BYTES;
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < n->cfg->target_count; i++)
-		if (json_array_append_new(list, target_of(n, i)))
+		if (json_array_append_new(list, target_of(n, i, &room_bytes)))
 			goto fail;
 	return list;
 fail:
@@ -152,7 +159,7 @@ fail:
 static bool all_connected(const struct node *n)
 {
 	for (uint32_t i = 0; i < n->cfg->target_count; i++)
-		if (n->cfg->targets[i].enabled && target_state(node_target(n, i)) != TARGET_CONNECTED)
+		if (target_wanted(node_target(n, i)) && target_state(node_target(n, i)) != TARGET_CONNECTED)
 			return false;
 	return true;
 }
@@ -194,6 +201,7 @@ int rpc_targets_list(void *context, struct control_client *client UNUSED, const 
 	const struct rpc_context *rpc = context;
 	const struct cfg *c = rpc->node->cfg;
 	struct bytes pattern;
+	size_t room_bytes = RPC_STATUS_SUBSCRIPTIONS_BYTES;
 	struct rpc_page page;
 	json_t *list;
 	int rc = rpc_params_only(params, names, why);
@@ -209,7 +217,7 @@ int rpc_targets_list(void *context, struct control_client *client UNUSED, const 
 		if (!glob_matches(pattern, bytes_of_text(cfg_text(c, c->targets[i].name))) ||
 		    !rpc_page_takes(&page))
 			continue;
-		if (json_array_append_new(list, target_of(rpc->node, i))) {
+		if (json_array_append_new(list, target_of(rpc->node, i, &room_bytes))) {
 			json_decref(list);
 			return -ENOMEM;
 		}

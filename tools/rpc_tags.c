@@ -8,7 +8,6 @@
 
 #include "core/glob.h"
 #include "core/number_text.h"
-#include "core/suggest.h"
 
 #define WATCH_INTERVAL_MS_MIN     50u
 #define WATCH_INTERVAL_MS_MAX     60000u
@@ -141,12 +140,7 @@ static int no_such_tag(const struct tag_table *t, const char *name, struct jsonr
 	suggest_begin(&s, bytes_of_text(name));
 	for (uint32_t i = 0; i < t->count && i < SUGGEST_TAGS_MAX; i++)
 		suggest_offer(&s, t->names[i]);
-	if (suggest_found(&s))
-		jsonrpc_error_set(why, JSONRPC_INVALID_PARAMS, "there is no tag %s; did you mean %.*s?", name,
-				  (int)s.best.size, (const char *)s.best.ptr);
-	else
-		jsonrpc_error_set(why, JSONRPC_INVALID_PARAMS, "there is no tag %s", name);
-	return -EINVAL;
+	return rpc_no_such("tag", &s, why);
 }
 
 static int tag_add(const struct node *n, const json_t *name, json_t *list, struct jsonrpc_error *why)
