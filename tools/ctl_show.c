@@ -1,9 +1,12 @@
 #include "tools/ctl_show.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "core/number_text.h"
 #include "tools/version.h"
+
+#define NAMES_BYTES 256u
 
 /* --- looking into answers ------------------------------------------------------------------------------------------- */
 
@@ -72,6 +75,19 @@ const char *ctl_quality_text(const json_t *sample, char out[CTL_TEXT_BYTES])
 
 #define TABLE(t, columns) ctl_table_init(&(t), columns, ARRAY_COUNT(columns))
 
+static bool is_false(const json_t *object, const char *name)
+{
+	return json_is_false(json_object_get(object, name));
+}
+
+/* A target that is off has no reason of its own. */
+static const char *why_not(const json_t *target)
+{
+	return is_false(target, "package_enabled") && is_false(target, "enabled")
+		       ? "its package is disabled"
+		       : ctl_text_in(target, "reason");
+}
+
 static void print_targets(const json_t *targets)
 {
 	static const struct ctl_column columns[] = {
@@ -101,7 +117,7 @@ static void print_targets(const json_t *targets)
 							   number_in(one, "dropped")));
 		add_count(&t, one, "refused");
 		add_text(&t, one, "url");
-		add_text(&t, one, "reason");
+		ctl_table_add(&t, why_not(one));
 	}
 	ctl_table_print(&t, stdout);
 }
@@ -206,9 +222,219 @@ void ctl_show_status(const json_t *result)
 	print_publishers(json_object_get(result, "publishers"));
 }
 
+/* What they are, and what comes to them. */
+static void print_target_details(const json_t *targets)
+{
+	static const struct ctl_column columns[] = {
+		{"TARGET", CTL_LEFT},     {"PACKAGE", CTL_LEFT},     {"MQTT", CTL_LEFT},
+		{"CONNECTS", CTL_RIGHT},  {"FAILURES", CTL_RIGHT},   {"REDIRECTS", CTL_RIGHT},
+		{"SUBSCRIBED", CTL_LEFT}, {"DUPLICATES", CTL_RIGHT}, {"UNMATCHED", CTL_RIGHT},
+		{"HELD", CTL_RIGHT},      {"DESCRIPTION", CTL_LEFT},
+	};
+	struct ctl_table t;
+	const json_t *one;
+	char text[CTL_TEXT_BYTES];
+	size_t i;
+
+	TABLE(t, columns);
+	json_array_foreach(targets, i, one)
+	{
+		add_text(&t, one, "name");
+		add_text(&t, one, "package");
+		add_text(&t, one, "protocol");
+		add_count(&t, one, "connects");
+		add_count(&t, one, "connect_failures");
+		add_count(&t, one, "redirects");
+		snprintf(text, sizeof(text), "%lld of %lld", (long long)number_in(one, "subscribed"),
+			 (long long)number_in(one, "subscriptions_total"));
+		ctl_table_add(&t, text);
+		add_count(&t, one, "duplicates");
+		add_count(&t, one, "unmatched");
+		add_count(&t, one, "held");
+		add_text(&t, one, "description");
+	}
+	ctl_table_print(&t, stdout);
+}
+
 void ctl_show_target_list(const json_t *result)
 {
-	print_targets(json_object_get(result, "targets"));
+	const json_t *targets = json_object_get(result, "targets");
+
+	print_targets(targets);
+	putchar('\n');
+	print_target_details(targets);
+}
+
+static const char *on_or_off(const json_t *object)
+{
+	return is_false(object, "enabled") ? "disabled" : "enabled";
+}
+
+static void print_switched(const json_t *object, const char *state)
+{
+	ctl_print_text(ctl_text_in(object, "name"), stdout);
+	fputs(": ", stdout);
+	fputs(state, stdout);
+}
+
+void ctl_show_target_enabled(const json_t *result)
+{
+	print_switched(result, "enabled");
+	if (is_false(result, "package_enabled")) {
+		fputs(", but not connected: its package is disabled: ", stdout);
+		ctl_print_text(ctl_text_in(result, "package"), stdout);
+	}
+	putchar('\n');
+}
+
+void ctl_show_target_disabled(const json_t *result)
+{
+	print_switched(result, "disabled\n");
+}
+
+void ctl_show_packages(const json_t *result)
+{
+	static const struct ctl_column columns[] = {{"PACKAGE", CTL_LEFT},    {"STATE", CTL_LEFT},
+						    {"TARGETS", CTL_RIGHT},   {"ENABLED", CTL_RIGHT},
+						    {"CONNECTED", CTL_RIGHT}, {"DESCRIPTION", CTL_LEFT}};
+	struct ctl_table t;
+	const json_t *one;
+	size_t i;
+
+	TABLE(t, columns);
+	json_array_foreach(json_object_get(result, "packages"), i, one)
+	{
+		add_text(&t, one, "name");
+		ctl_table_add(&t, on_or_off(one));
+		add_count(&t, one, "targets");
+		add_count(&t, one, "targets_enabled");
+		add_count(&t, one, "targets_connected");
+		add_text(&t, one, "description");
+	}
+	ctl_table_print(&t, stdout);
+}
+
+void ctl_show_package_switched(const json_t *result)
+{
+	print_switched(result, on_or_off(result));
+	printf("; enabled targets: %lld of %lld\n", (long long)number_in(result, "targets_enabled"),
+	       (long long)number_in(result, "targets"));
+}
+
+/* The names of an array with blanks between them, as far as there is room. */
+static const char *names_text(const json_t *names, char out[NAMES_BYTES])
+{
+	const json_t *one;
+	size_t i, used = 0;
+
+	out[0] = '\0';
+	json_array_foreach(names, i, one)
+	{
+		const char *name = json_string_value(one) ? json_string_value(one) : "?";
+
+		if (used + strlen(name) + sizeof(" ...") > NAMES_BYTES) {
+			snprintf(out + used, NAMES_BYTES - used, " ...");
+			break;
+		}
+		used += (size_t)snprintf(out + used, NAMES_BYTES - used, "%s%s", i ? " " : "", name);
+	}
+	return out;
+}
+
+void ctl_show_subscriptions(const json_t *result)
+{
+	static const struct ctl_column columns[] = {{"TARGET", CTL_LEFT}, {"FILTER", CTL_LEFT},
+						    {"STATE", CTL_LEFT},  {"QOS", CTL_RIGHT},
+						    {"FOR", CTL_LEFT},    {"ANSWER", CTL_LEFT}};
+	struct ctl_table t;
+	const json_t *one;
+	char value[CTL_TEXT_BYTES], names[NAMES_BYTES];
+	size_t i;
+
+	TABLE(t, columns);
+	json_array_foreach(json_object_get(result, "subscriptions"), i, one)
+	{
+		add_text(&t, one, "target");
+		add_text(&t, one, "filter");
+		add_text(&t, one, "state");
+		ctl_table_add(&t, ctl_value_text(json_object_get(one, "qos"), value));
+		ctl_table_add(&t, names_text(json_object_get(one, "definitions"), names));
+		add_text(&t, one, "reason");
+	}
+	ctl_table_print(&t, stdout);
+}
+
+static bool is_subscription(const json_t *definition)
+{
+	return !strcmp(ctl_text_in(definition, "mode"), "subscribe");
+}
+
+/* One table of what is published, one of what is subscribed to: they have few columns in common. */
+static void print_published(const json_t *definitions)
+{
+	static const struct ctl_column columns[] = {
+		{"DEFINITION", CTL_LEFT}, {"TARGET", CTL_LEFT}, {"MODE", CTL_LEFT},     {"TAGS", CTL_RIGHT},
+		{"QOS", CTL_RIGHT},       {"RETAIN", CTL_LEFT}, {"REFUSED", CTL_RIGHT}, {"TOPIC", CTL_LEFT}};
+	struct ctl_table t;
+	const json_t *one;
+	size_t i;
+
+	TABLE(t, columns);
+	json_array_foreach(definitions, i, one)
+	{
+		if (is_subscription(one))
+			continue;
+		add_text(&t, one, "name");
+		add_text(&t, one, "target");
+		add_text(&t, one, "mode");
+		add_count(&t, one, "tags");
+		add_count(&t, one, "qos");
+		ctl_table_add(&t, is_false(one, "retain") ? "no" : "yes");
+		add_count(&t, one, "refused");
+		add_text(&t, one, "topic");
+	}
+	ctl_table_print(&t, stdout);
+}
+
+static void print_subscribed(const json_t *definitions)
+{
+	static const struct ctl_column columns[] = {
+		{"SUBSCRIPTION", CTL_LEFT}, {"TARGET", CTL_LEFT},  {"QOS", CTL_RIGHT},
+		{"RECEIVED", CTL_RIGHT},    {"TAGS", CTL_RIGHT},   {"VALUES", CTL_RIGHT},
+		{"REJECTED", CTL_RIGHT},    {"FORWARD", CTL_LEFT}, {"FORWARDED", CTL_RIGHT},
+		{"UNFORWARDED", CTL_RIGHT}, {"FILTER", CTL_LEFT},
+	};
+	struct ctl_table t;
+	const json_t *one;
+	size_t i;
+
+	TABLE(t, columns);
+	json_array_foreach(definitions, i, one)
+	{
+		if (!is_subscription(one))
+			continue;
+		add_text(&t, one, "name");
+		add_text(&t, one, "target");
+		add_count(&t, one, "qos");
+		add_count(&t, one, "received");
+		add_count(&t, one, "tags");
+		add_count(&t, one, "values");
+		add_count(&t, one, "rejected");
+		add_text(&t, one, "forward");
+		add_count(&t, one, "forwarded");
+		add_count(&t, one, "unforwarded");
+		add_text(&t, one, "topic");
+	}
+	ctl_table_print(&t, stdout);
+}
+
+void ctl_show_definitions(const json_t *result)
+{
+	const json_t *definitions = json_object_get(result, "definitions");
+
+	print_published(definitions);
+	putchar('\n');
+	print_subscribed(definitions);
 }
 
 void ctl_show_tags(const json_t *result)

@@ -28,19 +28,29 @@ enum exit_code {
 static const char help[] =
 	"usage: ringctl [--socket PATH] [--json] [--timeout SECONDS] VERB ...\n"
 	"\n"
-	"  status               the daemon, its targets, lines and threads\n"
-	"  targets              targets in detail\n"
-	"  tags [PATTERN]       what tags there are\n"
-	"  read NAME...         present values; or one PATTERN such as 'meter1.*'\n"
-	"  watch [PATTERN]      values as they change, until Ctrl-C or --count N of them\n"
-	"  metrics [PREFIX]     every counter; --describe: what they mean\n"
-	"  log-level [LEVEL]    shows the level, or sets it: error, warn, info, debug\n"
-	"  stop                 ends the daemon in good order\n"
+	"  status                  the daemon, its targets, lines and threads\n"
+	"  targets [PATTERN]       targets in detail\n"
+	"  subscriptions [TARGET]  what its server has said to each filter\n"
+	"  definitions [PATTERN]   what is published and subscribed to, and what became of it\n"
+	"  tags [PATTERN]          what tags there are\n"
+	"  read NAME...            present values; or one PATTERN such as 'meter1.*'\n"
+	"  watch [PATTERN]         values as they change, until Ctrl-C or --count N of them\n"
+	"  metrics [PREFIX]        every counter; --describe: what they mean\n"
 	"  version, help\n"
 	"\n"
-	"  -s, --socket PATH    control socket (default /run/ringmain/control.sock)\n"
-	"  -j, --json           one JSON object a line\n"
-	"  -t, --timeout S      how long an answer may take (default 5)\n"
+	"for root and the daemon's own user:\n"
+	"  enable TARGET           connects it; messages that have waited are sent\n"
+	"  disable TARGET          says good-bye to its server; messages are still collected\n"
+	"  packages [PATTERN]      targets that are enabled and disabled as one\n"
+	"  enable --package NAME   connects those of its targets that are enabled themselves\n"
+	"  disable --package NAME  none of its targets is connected\n"
+	"    enabling and disabling hold until the next start; `enabled: false` in the file stays\n"
+	"  log-level [LEVEL]       shows the level, or sets it: error, warn, info, debug\n"
+	"  stop                    ends the daemon in good order\n"
+	"\n"
+	"  -s, --socket PATH       control socket (default /run/ringmain/control.sock)\n"
+	"  -j, --json              one JSON object a line\n"
+	"  -t, --timeout S         how long an answer may take (default 5)\n"
 	"\n"
 	"exit: 0 done, 1 an enabled target is not connected (status, targets), 2 usage,\n"
 	"      3 the daemon cannot be reached, 4 it refused, 5 the output cannot be written\n";
@@ -49,6 +59,7 @@ struct options {
 	const char *socket;
 	bool json;
 	bool describe;
+	bool package;
 	uint32_t timeout_s;
 	uint64_t count; /* 0: no end */
 	char **args;
@@ -124,6 +135,11 @@ struct verb {
 static const struct verb verbs[] = {
 	{"status", "status", 0, 0, NULL, NULL, ctl_show_status},
 	{"targets", "targets.list", 0, 1, "pattern", "targets", ctl_show_target_list},
+	{"definitions", "definitions.list", 0, 1, "pattern", "definitions", ctl_show_definitions},
+	{"subscriptions", "subscriptions.list", 0, 1, "target", "subscriptions", ctl_show_subscriptions},
+	{"packages", "packages.list", 0, 1, "pattern", "packages", ctl_show_packages},
+	{"enable", "targets.enable", 1, 1, "name", NULL, ctl_show_target_enabled},
+	{"disable", "targets.disable", 1, 1, "name", NULL, ctl_show_target_disabled},
 	{"tags", "tags.list", 0, 1, "pattern", "tags", ctl_show_tags},
 	{"read", "tags.read", 1, INT16_MAX, NULL, "tags", ctl_show_samples},
 	{"watch", "tags.watch", 0, 1, "pattern", NULL, NULL},
@@ -133,11 +149,17 @@ static const struct verb verbs[] = {
 	{"version", "version", 0, 0, NULL, NULL, ctl_show_version},
 };
 
-static const struct verb *verb_find(const char *name)
+/* What a verb does with --package. */
+static const struct verb package_verbs[] = {
+	{"enable", "packages.enable", 1, 1, "name", NULL, ctl_show_package_switched},
+	{"disable", "packages.disable", 1, 1, "name", NULL, ctl_show_package_switched},
+};
+
+static const struct verb *verb_find(const struct verb *list, size_t count, const char *name)
 {
-	for (size_t i = 0; i < ARRAY_COUNT(verbs); i++)
-		if (!strcmp(verbs[i].name, name))
-			return &verbs[i];
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(list[i].name, name))
+			return &list[i];
 	return NULL;
 }
 
@@ -262,12 +284,17 @@ static bool number_of(const char *text, uint64_t max, uint64_t *out)
 /* The exit code + 1, or 0: go on. */
 static int options_parse(int argc, char **argv, struct options *o)
 {
-	enum { COUNT = 256, DESCRIBE, VERSION };
+	enum { COUNT = 256, DESCRIBE, PACKAGE, VERSION };
 	static const struct option longs[] = {
-		{"socket", required_argument, NULL, 's'},  {"json", no_argument, NULL, 'j'},
-		{"timeout", required_argument, NULL, 't'}, {"count", required_argument, NULL, COUNT},
-		{"describe", no_argument, NULL, DESCRIBE}, {"version", no_argument, NULL, VERSION},
-		{"help", no_argument, NULL, 'h'},          {0},
+		{"socket", required_argument, NULL, 's'},
+		{"json", no_argument, NULL, 'j'},
+		{"timeout", required_argument, NULL, 't'},
+		{"count", required_argument, NULL, COUNT},
+		{"describe", no_argument, NULL, DESCRIBE},
+		{"version", no_argument, NULL, VERSION},
+		{"package", no_argument, NULL, PACKAGE},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	uint64_t number;
 	int option;
@@ -289,6 +316,7 @@ static int options_parse(int argc, char **argv, struct options *o)
 				return complain("--count is a whole number from 1, not ", optarg) + 1;
 			break;
 		case DESCRIBE: o->describe = true; break;
+		case PACKAGE: o->package = true; break;
 		case VERSION: puts("ringctl " RINGMAIN_VERSION); return EXIT_DONE + 1;
 		case 'h': fputs(help, stdout); return EXIT_DONE + 1;
 		default: fputs("Try ringctl help.\n", stderr); return EXIT_USAGE + 1;
@@ -313,13 +341,19 @@ int main(int argc, char **argv)
 		fputs(help, stdout);
 		return flushed(EXIT_DONE);
 	}
-	verb = verb_find(o.args[0]);
+	verb = verb_find(verbs, ARRAY_COUNT(verbs), o.args[0]);
 	if (!verb)
 		return complain("there is no verb ", o.args[0]);
+	if (o.package) {
+		verb = verb_find(package_verbs, ARRAY_COUNT(package_verbs), o.args[0]);
+		if (!verb)
+			return complain("--package goes with enable and disable, not with ", o.args[0]);
+	}
 	o.args++;
 	o.arg_count--;
 	if (o.arg_count < verb->arg_min)
-		return complain("read what? Name tags, or give a pattern such as 'meter1.*'", "");
+		return complain(verb->name,
+				" what? Give a name; for tags, a pattern such as 'meter1.*' will do");
 	if (o.arg_count > verb->arg_max)
 		return complain("too many arguments for ", verb->name);
 	if (o.describe && strcmp(verb->name, "metrics") != 0)
