@@ -1,7 +1,7 @@
 #!/bin/bash
 # ringctl: its verbs, tables and JSON, exit codes, the log level, and the orderly end.
 . "${0%/*}/lib.sh"
-need mosquitto mosquitto_sub
+need mosquitto mosquitto_sub mosquitto_pub
 port=$(free_port)
 
 ctl status >/dev/null 2>"$work/err"
@@ -21,6 +21,7 @@ node: hall
 targets:
   - {name: plant, url: "mqtt://127.0.0.1:$port", reconnect: {base: 100ms, cap: 200ms}}
   - {name: off, url: "mqtt://127.0.0.1:$port", enabled: false}
+  - {name: bridge, url: "mqtt://127.0.0.1:$port", reconnect: {base: 100ms, cap: 200ms}}
 lines:
   - {name: plc, modbus_tcp: {address: "127.0.0.1:$plant_port"}}
 devices:
@@ -32,7 +33,9 @@ devices:
       - {name: b, address: "holding:1", type: int16}
 definitions:
   - {name: d, target: plant, tags: ["m.*"], topic: "{tag}"}
+  - {name: pass, target: bridge, mode: subscribe, topic: "cmd/#", qos: 1, forward: {target: plant, topic: "from/{1}"}}
 END
+wait_for 5 'the subscription' status_is bridge subscribed 1
 wait_for 5 'the connection' status_is plant state connected
 wait_for 5 'the values are sent' status_is plant sent 2
 
@@ -55,6 +58,19 @@ expect 'state of the one that is off' "$(status_of off state)" disabled
 expect 'state of the line' "$(status_of plc state)" up
 expect 'buffered' "$(status_of plant buffered)" 0
 json_of targets
+matches "$work/json" '"filter":"cmd/#","state":"subscribed","qos":1,"code":1,"reason":"Granted QoS 1","definitions":\["pass"\]' ||
+	fail "the subscription is not shown: $(cat "$work/json")"
+json_of subscriptions bridge
+matches "$work/json" '"total":1,.*"filter":"cmd/#","state":"subscribed"' || fail "subscriptions bridge: $(cat "$work/json")"
+mosquitto_pub -p "$port" -t cmd/x -m 1 || fail 'mosquitto_pub'
+passed_one() {
+	ctl --json definitions pass | grep -q '"received":1,.*"forwarded":1,.*"forward":"plant"'
+}
+wait_for 5 'the message is passed on' passed_one
+json_of definitions
+json_of packages
+matches "$work/json" '"name":"core","description":"","enabled":true,"targets":3,"targets_enabled":2,"targets_connected":2' ||
+	fail "packages: $(cat "$work/json")"
 json_of tags
 matches "$work/json" 'm\.a' || fail 'the tag is not listed'
 json_of read m.a
@@ -71,9 +87,22 @@ ctl status >"$work/out" || fail 'status'
 matches "$work/out" 'plant.*connected' || fail "the table has no connected plant: $(cat "$work/out")"
 ctl read m.a >"$work/out" || fail 'read'
 matches "$work/out" 'm\.a.*123\.4.*good' || fail "read m.a: $(cat "$work/out")"
-for verb in targets tags metrics log-level version; do
+for verb in targets definitions subscriptions packages tags metrics log-level version; do
 	ctl $verb >"$work/out" || fail "ringctl $verb: exit code $?"
 	[ -s "$work/out" ] || fail "ringctl $verb says nothing"
+done
+ctl definitions >"$work/out"
+matches "$work/out" '^d +plant +on-change +2 .*\{tag\}$' || fail "no published definition: $(cat "$work/out")"
+matches "$work/out" '^pass +bridge +1 +1 .* plant +1 +0 +cmd/#$' || fail "no subscription: $(cat "$work/out")"
+ctl subscriptions >"$work/out"
+matches "$work/out" '^bridge +cmd/# +subscribed +1 +pass +Granted QoS 1$' || fail "subscriptions: $(cat "$work/out")"
+ctl subscriptions brigde >"$work/out" 2>&1
+expect 'exit code of a target that is not there' $? 4
+contains "$work/out" 'did you mean bridge?' || fail "it says: $(cat "$work/out")"
+for wrong in enable disable 'enable --package' 'disable a b' 'status --package' read; do
+	# shellcheck disable=SC2086
+	ctl $wrong >/dev/null 2>"$work/err"
+	expect "exit code of ringctl $wrong" $? 2
 done
 ctl read m.zzz >"$work/out" 2>&1
 expect 'exit code of a tag that is not there' $? 4

@@ -307,9 +307,9 @@ ctl() {
 	"$build/ringctl" --socket "$socket" "$@"
 }
 
-# A field of the target, line, sampler or publisher with this name, from the status as it is now.
+# A field of the target, line, sampler or publisher with this name, from the status as it is now; not of its subscriptions.
 status_of() { # NAME FIELD
-	ctl --json status | tr -d '\n' | grep -oE "\\{[^{}]*\"name\": ?\"$1\"[^{}]*\\}" |
+	ctl --json status | tr -d '\n' | sed -E 's/\{"filter":[^{}]*\}//g' | grep -oE "\\{[^{}]*\"name\": ?\"$1\"[^{}]*\\}" |
 		sed -nE "s/.*\"$2\": ?(\"([^\"]*)\"|([^,} ]*)).*/\\2\\3/p" | head -n 1
 }
 
