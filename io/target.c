@@ -444,17 +444,19 @@ void target_step(struct target *t)
 		target_part_step(t);
 	counter_set(&t->metrics.held, t->inbound.buffer.count);
 	next = mono_min(t->link_deadline, mqtt_session_deadline(&t->session));
-	next = mono_min(next, t->first_deadline);
+	if (!t->parting)
+		next = mono_min(next, t->first_deadline);
 	next = mono_min(next, inbound_deadline(&t->inbound, &t->session, now));
 	/* What a completion or an acknowledgement has to free first is no deadline: each comes back here. */
-	if (!stream_is_sending(&t->stream) && t->waiting_count == 0 && target_may_take(t) &&
+	if (t->session.state == MQTT_SESSION_ONLINE && !stream_is_sending(&t->stream) &&
+	    t->waiting_count == 0 && target_may_take(t) && !t->hello_due &&
 	    !mqtt_session_resending(&t->session))
 		next = mono_min(next, t->flush_deadline);
 	if (t->parting && !t->left && !t->close_when_sent && !t->closing && !stream_is_sending(&t->stream))
 		next = mono_min(next, t->part_deadline);
 	if (t->session.state == MQTT_SESSION_ONLINE && !stream_is_sending(&t->stream) &&
 	    t->flush_deadline.ns == MONO_NEVER.ns && t->waiting_count == 0 && target_may_take(t) &&
-	    mqtt_session_room(&t->session) > 0 && !ring_idle(t->ring))
+	    !t->hello_due && mqtt_session_room(&t->session) > 0 && !ring_idle(t->ring))
 		next = now; /* a step's discards were not all */
 	timer_set(&t->publisher->timers, &t->timer, t->left ? MONO_NEVER : next);
 }

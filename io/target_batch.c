@@ -245,8 +245,9 @@ void target_pump(struct target *t)
 	}
 	if (t->session.state == MQTT_SESSION_ONLINE && !mqtt_session_resending(&t->session)) {
 		say_own(t, t->hello, &t->hello_due);
-		fill_from_waiting(t);
-		if (t->waiting_count == 0 && target_may_take(t) && !wants_company(t))
+		if (!t->hello_due) /* it may have to wait for the window: nothing overtakes it */
+			fill_from_waiting(t);
+		if (!t->hello_due && t->waiting_count == 0 && target_may_take(t) && !wants_company(t))
 			fill_from_ring(t);
 		say_own(t, t->farewell, &t->farewell_due);
 	}
