@@ -248,8 +248,9 @@ static void on_released(struct target *t, const struct mqtt_event *e)
 	if (e->code < 0x80) {
 		counter_add(&t->metrics.acknowledged_messages, 1);
 	} else {
-		struct mqtt_message m = target_message(t, rec);
+		struct mqtt_message m;
 
+		target_message(t, rec, &m);
 		counter_add(&t->metrics.refused_messages, 1);
 		LOG_WARN("target", "name=%s topic=%.*s dropped=1 reason=\"%s (%u)\"", target_name(t),
 			 (int)m.topic.size, (const char *)m.topic.ptr,

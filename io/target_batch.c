@@ -34,38 +34,35 @@ static uint32_t expiry_left(const struct target *t, const struct ring_record *re
 	return age_ns >= expiry_ns ? 0 : (uint32_t)((expiry_ns - age_ns + NS_PER_S - 1) / NS_PER_S);
 }
 
-struct mqtt_message target_message(const struct target *t, struct ring_record *rec)
+void target_message(const struct target *t, struct ring_record *rec, struct mqtt_message *m)
 {
-	const struct channel *ch;
-	struct mqtt_message m;
-
-	if (rec->channel_idx == CHANNEL_CARRIED) {
+	*m = (struct mqtt_message){.payload = ring_payload(rec),
+				   .time_ns = rec->time_ns,
+				   .token = rec,
+				   .channel_idx = UINT32_MAX};
+	if (UNLIKELY(rec->channel_idx == CHANNEL_CARRIED)) {
 		struct carried c = carried_read(rec);
 
-		m = (struct mqtt_message){.topic = c.topic,
-					  .props = c.props,
-					  .expiry_s = c.expiry_s,
-					  .channel_idx = UINT32_MAX,
-					  .qos = c.qos,
-					  .retain = c.retain,
-					  .payload_bytes = c.payload_bytes};
+		m->topic = c.topic;
+		m->props = c.props;
+		m->expiry_s = c.expiry_s;
+		m->qos = c.qos;
+		m->retain = c.retain;
+		m->payload_bytes = c.payload_bytes;
 	} else {
-		ch = &t->publisher->config.definitions->channels[rec->channel_idx];
-		m = (struct mqtt_message){.topic = ch->topic,
-					  .expiry_s = ch->expiry_s,
-					  .channel_idx = ch->local_idx,
-					  .qos = ch->qos,
-					  .retain = ch->retain,
-					  .payload_bytes = rec->payload_bytes};
+		const struct channel *ch = &t->publisher->config.definitions->channels[rec->channel_idx];
+
+		m->topic = ch->topic;
+		m->channel_idx = ch->local_idx;
+		m->expiry_s = ch->expiry_s;
+		m->qos = ch->qos;
+		m->retain = ch->retain;
+		m->payload_bytes = rec->payload_bytes;
 		if (t->props)
-			m.props = t->props[ch->local_idx];
+			m->props = t->props[ch->local_idx];
 	}
-	m.payload = ring_payload(rec);
-	m.time_ns = rec->time_ns;
-	m.token = rec;
-	if (m.expiry_s)
-		m.expiry_left_s = expiry_left(t, rec, m.expiry_s);
-	return m;
+	if (m->expiry_s)
+		m->expiry_left_s = expiry_left(t, rec, m->expiry_s);
 }
 
 static void iov_add(struct target *t, const void *bytes, size_t size_bytes)
@@ -107,11 +104,12 @@ static void refuse_message(struct target *t, const struct mqtt_message *m, const
 /* Puts a record into the present send. False: it must wait (the window is full). */
 static bool send_record(struct target *t, struct ring_record *rec)
 {
-	struct mqtt_message m = target_message(t, rec);
 	uint32_t own = rec->flags & IS_OWN;
+	struct mqtt_message m;
 	struct bytes packet;
 	int rc;
 
+	target_message(t, rec, &m);
 	if (m.expiry_s && m.expiry_left_s == 0) {
 		if (own)
 			let_go(t, rec);
@@ -139,10 +137,11 @@ static void resend(struct target *t)
 	uint16_t packet_id;
 
 	while (t->batch_count < t->batch_max && (rec = mqtt_session_resend(&t->session, &packet_id))) {
-		struct mqtt_message m = target_message(t, rec);
+		struct mqtt_message m;
 		struct bytes packet;
 		int rc;
 
+		target_message(t, rec, &m);
 		if (m.expiry_s && m.expiry_left_s == 0)
 			m.expiry_left_s = 1; /* the server may have it: the exchange has to be ended */
 		rc = mqtt_session_republish(&t->session, packet_id, &m, &packet);

@@ -63,7 +63,8 @@ void target_batch_recover(struct target *t);
 /* Connected again: lets go of what the ring has made obsolete meanwhile. */
 void target_give_up_excess(struct target *t);
 void target_hold_drop(struct target *t, struct ring_record *rec, uint32_t hold);
-struct mqtt_message target_message(const struct target *t, struct ring_record *rec);
+/* What a record is as a message, good as long as the record. */
+void target_message(const struct target *t, struct ring_record *rec, struct mqtt_message *m);
 
 /* io/target_place.c: where to go. */
 void target_place_from_list(struct target *t);
