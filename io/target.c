@@ -268,7 +268,10 @@ static void on_subscription(struct target *t, const struct mqtt_event *e)
 	if (e->code < 0x80)
 		return;
 	snprintf(text, sizeof(text), "subscription %.*s refused: %s (%u)", (int)min_size(filter.size, 120),
-		 (const char *)filter.ptr, mqtt_reason_text(t->session.config.version, MQTT_SUBACK, e->code),
+		 (const char *)filter.ptr,
+		 e->code == MQTT_PACKET_TOO_LARGE /* ours: no server says that */
+			 ? "larger than the server's maximum packet size"
+			 : mqtt_reason_text(t->session.config.version, MQTT_SUBACK, e->code),
 		 e->code);
 	shared_text_set(&t->reason, text);
 	LOG_STATE(level_of(t, LOG_LEVEL_WARN), "target", "name=%s %s", target_name(t), text);

@@ -12,7 +12,7 @@ static const struct control_method methods[] = {
 	{"targets.list", CONTROL_READ_ONLY, rpc_targets_list},
 	{"targets.enable", CONTROL_OPERATOR, rpc_targets_enable},
 	{"targets.disable", CONTROL_OPERATOR, rpc_targets_disable},
-	{"packages.list", CONTROL_OPERATOR, rpc_packages_list},
+	{"packages.list", CONTROL_READ_ONLY, rpc_packages_list},
 	{"packages.enable", CONTROL_OPERATOR, rpc_packages_enable},
 	{"packages.disable", CONTROL_OPERATOR, rpc_packages_disable},
 	{"subscriptions.list", CONTROL_READ_ONLY, rpc_subscriptions_list},
