@@ -78,6 +78,16 @@ void bridge_taken(struct broker *b, uint32_t news_idx, uint32_t sub_mask)
 	}
 }
 
+void bridge_refused(const struct broker *b, uint32_t sub_idx)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < taken_count; i++)
+		if (takens[i].broker != b || takens[i].sub_idx != sub_idx)
+			takens[kept++] = takens[i];
+	taken_count = kept;
+}
+
 void bridge_crashed(void)
 {
 	taken_count = 0;

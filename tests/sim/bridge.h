@@ -20,6 +20,9 @@ double bridge_number(struct broker *b, uint32_t news_idx);
 /* The client has taken it over, for these subscriptions. */
 void bridge_taken(struct broker *b, uint32_t news_idx, uint32_t sub_mask);
 
+/* The subscription was refused: what has come for it and waited for the answer is for nobody. */
+void bridge_refused(const struct broker *b, uint32_t sub_idx);
+
 /* A message that comes to broker b. True: it was passed on. May it come more than once? */
 bool bridge_check(struct broker *b, uint8_t level, const struct wire_packet *p, bool *may_repeat);
 

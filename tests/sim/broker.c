@@ -144,7 +144,7 @@ static void check_resend(struct broker_link *k, const struct wire_packet *p, uin
 	sim_covered[COVER_RESENT]++;
 	if (k->sent_new)
 		broker_violation(k, "a message comes again after a new one [MQTT-4.6.0-1]");
-	if (!weak && known && known->first_seq < k->resent_seq)
+	if (!weak && known && !k->session->has_lowered && known->first_seq < k->resent_seq)
 		broker_violation(k, "messages come again in another order [MQTT-4.6.0-1]");
 	if (!weak && known)
 		k->resent_seq = known->first_seq;
@@ -441,7 +441,7 @@ static void keep_alive_due(void *arg, uint64_t value UNUSED)
 	struct broker_link *k = arg;
 	uint64_t limit_ns = k->keep_alive_ns + k->keep_alive_ns / 2 + KEEP_ALIVE_SLACK_NS;
 
-	if (k->closed || k->keep_alive_ns == 0 || conn_was_slow(k->conn))
+	if (k->closed || k->keep_alive_ns == 0 || conn_was_slow(k->conn) || k->broker->client_has_ended)
 		return;
 	if (sim.now_ns - k->last_ns >= limit_ns) {
 		broker_violation(k, "nothing for one and a half keep-alives [MQTT-3.1.2-20]");

@@ -49,8 +49,8 @@ enum broker_copy_state { BROKER_COPY_QUEUED, BROKER_COPY_SENT, BROKER_COPY_RECEI
 /* One PUBLISH of it to the client. */
 struct broker_copy {
 	uint32_t news_idx;
-	uint32_t sub_mask; /* for which subscriptions it is */
-	uint64_t order;    /* in which it was sent last */
+	uint32_t sub_mask;           /* for which subscriptions it is */
+	uint64_t first_order, order; /* in which it was sent first, and last */
 	uint32_t sent_count, released_count;
 	uint32_t link_id; /* on which it was sent last */
 	uint32_t first_link_id;
@@ -137,6 +137,7 @@ struct broker {
 	bool has_been_used;      /* a message has come: the client knows its session */
 	uint32_t dead_link_id;   /* connections before it are of a process that has crashed */
 	bool has_crashed;        /* the client, and it has not been back yet */
+	bool client_has_ended;
 	bool told_to_leave;      /* the world has stopped or disabled the client, ever */
 	uint32_t redirect_count; /* in a row */
 	uint64_t redirect_ns;    /* the first of these */

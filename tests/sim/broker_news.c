@@ -176,8 +176,8 @@ static bool is_tellable(struct broker_link *k, const struct broker_copy *c, cons
 		k->is_inconsistent = true;
 	else if (copies < (uint32_t)__builtin_popcount(meant))
 		k->is_inconsistent |= !k->broker->one_copy;
-	k->is_inconsistent |= !side_by_side;
-	return !k->is_inconsistent && sim.short_io == 0 && sim.faults.stall == 0;
+	k->is_inconsistent |= !side_by_side || sim.short_io > 0 || sim.faults.stall > 0;
+	return !k->is_inconsistent;
 }
 
 static void note_sent(struct broker_link *k, struct broker_copy *c)
@@ -187,8 +187,10 @@ static void note_sent(struct broker_link *k, struct broker_copy *c)
 	uint32_t meant = meant_for(k, c);
 
 	c->order = ++b->order_next;
-	if (c->sent_count == 0)
+	if (c->sent_count == 0) {
 		c->first_link_id = k->id;
+		c->first_order = c->order;
+	}
 	if (c->sent_count > 0 && c->qos == 1)
 		n->repeat_mask |= meant;
 	if (c->sent_count == 0 && (n->sent_mask & c->sub_mask))
@@ -384,9 +386,11 @@ static void taken_over(struct broker_link *k, const struct broker_copy *c)
 	if (c->first_link_id <
 	    b->dead_link_id) /* it had it in an earlier life, and has lost it with its ring */
 		return;
+	/* Of QoS 2 it may be the first that it took. */
 	for (uint32_t i = 0; i < b->expect.sub_count; i++)
-		if ((c->sub_mask & 1u << i) && c->order > b->taken_order[i])
-			b->taken_order[i] = c->order;
+		if ((c->sub_mask & 1u << i) && k->session->subs[i].has)
+			b->taken_order[i] = max_u64(b->taken_order[i],
+						    c->qos == 2 ? c->first_order : c->order);
 	bridge_taken(b, c->news_idx, c->sub_mask);
 }
 

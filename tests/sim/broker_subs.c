@@ -1,6 +1,7 @@
 /* Subscriptions: what the client asks for, what it gets, and what a session of its must have. */
 #include <stdio.h>
 
+#include "tests/sim/bridge.h"
 #include "tests/sim/broker_priv.h"
 
 static uint32_t sub_of(const struct broker *b, struct bytes filter)
@@ -61,7 +62,9 @@ static uint8_t subscribe_one(struct broker_link *k, const struct wire_packet *p,
 	check_identifier(k, i, p->props.subscription_id);
 	if (sim_chance(sim.faults.sub_refuse)) {
 		sim_covered[COVER_SUB_REFUSED]++;
-		*sub = (struct broker_sub){.excused = true};
+		*sub = (struct broker_sub){.excused = true, .id = sub->id};
+		b->taken_order[i] = 0;
+		bridge_refused(b, i);
 		return k->level == 5 ? refusals[sim_below(ARRAY_COUNT(refusals))] : 0x80;
 	}
 	was = sub->has;
@@ -130,7 +133,7 @@ void broker_on_unsubscribe(struct broker_link *k, const struct wire_packet *p)
 		broker_violation(k, "unsubscribes from what the configuration names");
 	uint8_t code = k->session->subs[i].has ? 0 : 0x11;
 
-	k->session->subs[i] = (struct broker_sub){0};
+	k->session->subs[i].has = false; /* what is queued goes out all the same [MQTT-3.10.4-3] */
 	sim_covered[COVER_UNSUBSCRIBED]++;
 	answer_later(k, WIRE_UNSUBACK, p->packet_id, code);
 }

@@ -87,7 +87,7 @@ static void advance(struct world *w, uint64_t limit_ns)
 	sim.now_ns = max_u64(sim.now_ns, next_ns);
 }
 
-static void run_for(struct world *w, uint64_t ns)
+void world_run_for(struct world *w, uint64_t ns)
 {
 	uint64_t until_ns = sim.now_ns + ns;
 
@@ -149,7 +149,7 @@ static void chaos(struct world *w)
 	sim.faults = w->faults;
 	others_speak(w, true);
 	while (!sim.failed && sim.now_ns < end_ns) {
-		run_for(w, min_u64(end_ns - sim.now_ns, sim_between(0, 5 * NS_PER_S)));
+		world_run_for(w, min_u64(end_ns - sim.now_ns, sim_between(0, 5 * NS_PER_S)));
 		if (sim.failed)
 			return;
 		if (w->crash_count && sim_chance(500)) {
@@ -187,21 +187,21 @@ static void calm(struct world *w)
 {
 	sim_trace("calm");
 	sim.faults = (struct sim_faults){0};
-	run_for(w, sim_between(0, 2 * NS_PER_S));
+	world_run_for(w, sim_between(0, 2 * NS_PER_S));
 	if (!sim.failed && w->crash_count && sim_chance(500)) {
 		w->crash_count--;
 		world_crash(w);
 		if (!sim.failed)
-			run_for(w, sim_between(0, 2 * NS_PER_S));
+			world_run_for(w, sim_between(0, 2 * NS_PER_S));
 	}
 	if (sim.failed)
 		return;
 	freeze_samplers(w, true);
 	others_speak(w, false);
-	run_for(w, 10 * NS_PER_S); /* half-open connections are found out by keep-alive */
+	world_run_for(w, 10 * NS_PER_S); /* half-open connections are found out by keep-alive */
 	if (!run_until(w, world_is_drained, DRAIN_MAX_NS))
 		say_undrained(w);
-	run_for(w, SETTLE_NS); /* what the system has taken arrives */
+	world_run_for(w, SETTLE_NS); /* what the system has taken arrives */
 	if (!sim.failed)
 		world_check_drained(w);
 }
@@ -224,7 +224,7 @@ static void outage(struct world *w)
 	if (sim_chance(500)) { /* with messages on their way */
 		freeze_samplers(w, false);
 		others_speak(w, true);
-		run_for(w, sim_between(0, NS_PER_S));
+		world_run_for(w, sim_between(0, NS_PER_S));
 	}
 	others_speak(w, false);
 	for (uint32_t i = 0; i < w->target_count; i++)
@@ -235,13 +235,13 @@ static void outage(struct world *w)
 		return;
 	world_outage_begins(w);
 	freeze_samplers(w, false);
-	run_for(w, sim_between(NS_PER_MS, 4 * NS_PER_S));
+	world_run_for(w, sim_between(NS_PER_MS, 4 * NS_PER_S));
 	freeze_samplers(w, true);
 	for (uint32_t i = 0; i < w->target_count; i++)
 		broker_set_down(&w->targets[i].broker, false);
 	if (!run_until(w, world_is_drained, DRAIN_MAX_NS))
 		say_undrained(w);
-	run_for(w, SETTLE_NS); /* what the system has taken arrives */
+	world_run_for(w, SETTLE_NS); /* what the system has taken arrives */
 	world_check_drained(w);
 	world_check_outage(w);
 }
@@ -269,12 +269,12 @@ static void away(struct world *w)
 		sim_fail("target%u was disabled and left without DISCONNECT", away_idx);
 	if (!sim.failed && b->expect.on_disconnect[0] && !b->goodbye_was_told && !b->ever_lowered)
 		sim_fail("target%u left without on_disconnect", away_idx);
-	run_for(w, sim_between(0, 2 * NS_PER_S));
+	world_run_for(w, sim_between(0, 2 * NS_PER_S));
 	want(w, away_idx, true);
 	sim_covered[COVER_DISABLED]++;
 	if (!run_until(w, world_is_drained, DRAIN_MAX_NS))
 		say_undrained(w);
-	run_for(w, SETTLE_NS);
+	world_run_for(w, SETTLE_NS);
 	world_check_drained(w);
 }
 
@@ -293,7 +293,7 @@ static void stop(struct world *w, bool is_calm)
 
 	sim_trace("stop");
 	freeze_samplers(w, false);
-	run_for(w, sim_between(0, 300 * NS_PER_MS));
+	world_run_for(w, sim_between(0, 300 * NS_PER_MS));
 	for (uint32_t i = 0; i < w->target_count; i++)
 		expects_goodbye[i] = is_calm &&
 				     !w->targets[i].broker.floods && /* the answers to a flood take longer */
@@ -307,7 +307,9 @@ static void stop(struct world *w, bool is_calm)
 		publisher_stop(&w->node.publishers[i]);
 	if (!run_until(w, publishers_have_ended, STOP_MAX_NS))
 		sim_fail("a stop takes longer than %u s", (unsigned)(STOP_MAX_NS / NS_PER_S));
-	run_for(w, SETTLE_NS);
+	for (uint32_t i = 0; i < w->target_count; i++)
+		w->targets[i].broker.client_has_ended = true;
+	world_run_for(w, SETTLE_NS);
 	for (uint32_t i = 0; i < w->target_count && !sim.failed; i++) {
 		const struct broker *b = &w->targets[i].broker;
 

@@ -62,6 +62,8 @@ struct world {
 /* Runs a seed. False: sim.failure says what was violated. */
 NODISCARD bool world_run(uint64_t seed, bool verbose);
 
+/* Time goes on, and with it whoever has something to do. */
+void world_run_for(struct world *w, uint64_t ns);
 /* world_config.c: fills yaml, targets, brokers, devices, faults. */
 void world_draw(struct world *w);
 /* world_crash.c: the daemon is killed and started again. */

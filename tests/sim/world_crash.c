@@ -176,8 +176,7 @@ void world_crash(struct world *w)
 	}
 	if (w->optional_to && sim_chance(400))
 		reconfigure(w);
-	sim.now_ns += sim_between(0, sim_chance(500) ? NS_PER_MS : 3 * NS_PER_S);
-	sim_run_events();
+	world_run_for(w, sim_between(0, sim_chance(500) ? NS_PER_MS : 3 * NS_PER_S));
 	if (!sim.failed && world_open_node(w) < 0)
 		w->thread_count = 0; /* said there */
 }
