@@ -15,6 +15,7 @@
 #define COPY_WINDOW_NS (1 * NS_PER_S)
 #define COPY_SOON_NS   (20 * NS_PER_MS) /* copies of one message leave a server one right after the other */
 #define EVIDENCE_MAX   16u
+#define ALONE_SURE     3u /* a pair that a slow path has torn apart looks like two that came alone */
 #define DRAIN_A_STEP   256u
 
 /* --- set-up --------------------------------------------------------------------------------------------------------- */
@@ -129,21 +130,24 @@ static bool is_matched(const struct inbound *in, uint32_t sub_idx)
 	return false;
 }
 
-/* A server of MQTT 5 says which subscriptions the message is for. False: it does not, or means others than ours. */
+/* A server of MQTT 5 says which subscriptions the message is for. False: it does not say. One that a former configuration
+ * left, or that we never made, is nobody's: what overlaps with it gets a copy of its own. */
 static bool match_by_id(struct inbound *in, const struct mqtt_publish *p)
 {
 	struct reader it = reader_of(p->props.raw);
+	bool has_id = false;
 	uint32_t id;
 
 	in->matched_count = 0;
 	while (mqtt_next_subscription_identifier(&it, &id)) {
 		uint32_t sub_idx = subscription_by_id(&in->subscriptions, id);
 
+		has_id = true;
 		if (sub_idx != CFG_NONE && !is_matched(in, sub_idx) &&
 		    mqtt_topic_match(in->subscriptions.list[sub_idx].match, p->topic))
 			in->matched[in->matched_count++] = sub_idx;
 	}
-	return in->matched_count > 0;
+	return has_id;
 }
 
 static void match_by_topic(struct inbound *in, const struct mqtt_session *s, const struct mqtt_publish *p)
@@ -194,7 +198,7 @@ static uint64_t copy_window_ns(const struct inbound *in)
 {
 	if (in->copied_count > in->alone_count)
 		return COPY_WINDOW_NS;
-	return in->copied_count == in->alone_count ? COPY_SOON_NS : 0;
+	return in->alone_count < in->copied_count + ALONE_SURE ? COPY_SOON_NS : 0;
 }
 
 /* Without identifiers a server may send one copy a matching filter, or one for all. After the first, as many as there are
@@ -390,6 +394,11 @@ static void deliver(struct inbound *in, const struct mqtt_session *s, const stru
 
 	if (!by_id)
 		match_by_topic(in, s, p);
+	if (in->matched_count == 0) {
+		counter_add(&in->metrics->received_messages, 1);
+		counter_add(&in->metrics->unmatched, 1);
+		return;
+	}
 	if (by_id ? !is_first_copy(in, s, p) : is_copy(in, p, now)) {
 		counter_add(&in->metrics->duplicates, 1);
 		if (!by_id)
@@ -397,8 +406,6 @@ static void deliver(struct inbound *in, const struct mqtt_session *s, const stru
 	} else {
 		counter_add(&in->metrics->received_messages, 1);
 	}
-	if (in->matched_count == 0)
-		counter_add(&in->metrics->unmatched, 1);
 	for (uint32_t i = 0; i < in->matched_count; i++) {
 		const struct subscription *sub = &in->subscriptions.list[in->matched[i]];
 
