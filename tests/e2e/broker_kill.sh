@@ -2,7 +2,7 @@
 # The server is killed, SIGKILL, every second under 20,000 messages a second: at QoS 1 nothing is missing, at QoS 2
 # nothing is missing and nothing comes twice, for both versions of the protocol, for as long as the ring holds what is
 # made while the server is away. The server is one that remembers (recorder.c): it is killed between taking a message and
-# its answer as often as not, and knows afterwards what it took. KILL_SECONDS: how long, default 12.
+# its answer as often as not, and knows afterwards what it took. KILL_SECONDS: how often, default 12.
 . "${0%/*}/lib.sh"
 seconds=${KILL_SECONDS:-12}
 port=$(free_port)

@@ -3,7 +3,7 @@
 # What can be claimed through a broker that forgets: at SIGTERM it saves its sessions, so nothing is missing for a
 # subscriber whose session it keeps; at SIGKILL it forgets what it has acknowledged, so nothing but that the daemon lives,
 # comes back each time, loses nothing by itself, and that new values flow. Who received what twice cannot be told from here:
-# the broker sends again too. (broker_kill.sh has the proof, with the recorder.) KILL_SECONDS: how long, default 8.
+# the broker sends again too. (broker_kill.sh has the proof, with the recorder.) KILL_SECONDS: how often, default 8.
 . "${0%/*}/lib.sh"
 need mosquitto mosquitto_sub
 seconds=${KILL_SECONDS:-8}

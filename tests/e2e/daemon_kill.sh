@@ -3,7 +3,7 @@
 # arrives all the same, at QoS 1 at least once, at QoS 2 exactly once, for both versions of the protocol. What waited in the
 # memory ring is lost with it. So of the messages of each run the first so many arrive, at least all that the daemon has
 # told us it sent, without a hole, in their order, and every QoS 2 exchange that the server has seen begin is seen to end. The server is the recorder (recorder.c), which knows
-# its side exactly; it holds answers back for 10 ms, so that there is much in flight. KILL_SECONDS: how long, default 8.
+# its side exactly; it holds answers back for 10 ms, so that there is much in flight. KILL_SECONDS: how often, default 8.
 . "${0%/*}/lib.sh"
 seconds=${KILL_SECONDS:-8}
 port=$(free_port)

@@ -24,10 +24,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NAMES_MAX       64u /* of clients, and of topics */
+#define TOPICS_MAX      256u
+#define SESSIONS_MAX    8u
 #define NAME_BYTES      64u
 #define RECORDS_MAX     (16u << 20)
-#define SEQUENCE_MAX    (64u << 20)
+#define SEQUENCE_MAX    (4u << 20)
 #define CONNECTIONS_MAX 8u
 #define ALIAS_MAX       16u
 #define INPUT_BYTES     65536u
@@ -48,7 +49,7 @@ _Static_assert(sizeof(struct record) == 16, "the file's layout");
 struct ledger {
 	_Atomic uint32_t record_count;
 	_Atomic uint32_t topic_count, session_count;
-	char topics[NAMES_MAX][NAME_BYTES], sessions[NAMES_MAX][NAME_BYTES];
+	char topics[TOPICS_MAX][NAME_BYTES], sessions[SESSIONS_MAX][NAME_BYTES];
 	struct record records[RECORDS_MAX];
 };
 
@@ -66,7 +67,7 @@ struct connection {
 static struct ledger *ledger;
 static struct connection connections[CONNECTIONS_MAX];
 /* Of a session: the record of the open QoS 2 PUBLISH, plus one; 0: none. */
-static uint32_t open_ids[NAMES_MAX][65536];
+static uint32_t open_ids[SESSIONS_MAX][65536];
 static long hold_ms; /* before answers go out: so long, and there is much without one */
 
 static void die(const char *what)
@@ -102,7 +103,8 @@ static void ledger_append(struct record r)
 }
 
 /* The index of the name; it is added where it is new. -1: too long, or too many. */
-static int name_index(char names[][NAME_BYTES], _Atomic uint32_t *count, const uint8_t *name, size_t bytes)
+static int name_index(char names[][NAME_BYTES], uint32_t max, _Atomic uint32_t *count, const uint8_t *name,
+		      size_t bytes)
 {
 	uint32_t n = atomic_load(count);
 
@@ -111,7 +113,7 @@ static int name_index(char names[][NAME_BYTES], _Atomic uint32_t *count, const u
 	for (uint32_t i = 0; i < n; i++)
 		if (strlen(names[i]) == bytes && memcmp(names[i], name, bytes) == 0)
 			return (int)i;
-	if (n == NAMES_MAX)
+	if (n == max)
 		return -1;
 	memset(names[n], 0, NAME_BYTES);
 	memcpy(names[n], name, bytes);
@@ -243,7 +245,9 @@ static bool on_connect(struct connection *c, struct rest r)
 		take_rest(&r, take_varint(&r));
 	struct rest id = take_rest(&r, take_u16(&r));
 	uint32_t known = atomic_load(&ledger->session_count);
-	int session = r.is_short ? -1 : name_index(ledger->sessions, &ledger->session_count, id.at, id.bytes);
+	int session = r.is_short ? -1
+				 : name_index(ledger->sessions, SESSIONS_MAX, &ledger->session_count, id.at,
+					      id.bytes);
 	bool is_clean = flags & 2;
 
 	if (session < 0)
@@ -272,7 +276,7 @@ static int topic_of(struct connection *c, struct rest topic, uint32_t alias)
 	if (alias > ALIAS_MAX)
 		return -1;
 	if (topic.bytes > 0)
-		index = name_index(ledger->topics, &ledger->topic_count, topic.at, topic.bytes);
+		index = name_index(ledger->topics, TOPICS_MAX, &ledger->topic_count, topic.at, topic.bytes);
 	else if (alias > 0)
 		index = c->aliases[alias];
 	if (alias > 0)
@@ -503,7 +507,7 @@ static uint32_t open_count(uint32_t session)
 /* A line a topic; `again` is what was sent again as the protocol has it, `twice` what a receiver would take for new. */
 static void report(void)
 {
-	static struct account accounts[NAMES_MAX];
+	static struct account accounts[TOPICS_MAX];
 	uint32_t starts = 0, connects = 0, violations = 0, discarded = 0,
 		 records = atomic_load(&ledger->record_count);
 
