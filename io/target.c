@@ -355,7 +355,11 @@ static void on_lost(struct stream *s, int error)
 			 stream_peer_text(s));
 	else if (error == 0)
 		snprintf(text, sizeof(text), "%s",
-			 target_state(t) == TARGET_CONNECTED ? "the server closed the connection"
+			 target_state(t) == TARGET_CONNECTED ? t->session.asked_count
+								       ? "the server closed the connection "
+									 "instead of answering SUBSCRIBE: "
+									 "see `ringctl subscriptions`"
+								       : "the server closed the connection"
 			 : t->open ? "the server closed the connection without accepting it (CONNACK)"
 				   : "connection closed");
 	else

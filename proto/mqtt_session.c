@@ -115,9 +115,6 @@ void mqtt_session_connect(struct mqtt_session *s, struct bytes password, struct 
 	if (c.client_id.size == 0) /* then the server has chosen one: it goes by that name */
 		c.client_id = bytes_of_text(mqtt_store_assigned_id(&s->store));
 	c.password = password;
-	/* A server may keep a session from before we were started, with messages half way through QoS 2 that nobody is
-	 * going to finish. 5.0 can discard it and keep the new one; 3.1.1 must ask first. */
-	s->cleaning = s->cleaning || (session_is_v5(s) && !s->has_state);
 	c.clean_start = c.clean_start || s->cleaning;
 	if (session_is_v5(s)) {
 		mqtt_props_set(&c.props, MQTT_PROP_RECEIVE_MAXIMUM);
@@ -270,6 +267,9 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 		return session_peer_failed(s, MQTT_PROTOCOL_ERROR, "session present after a clean start",
 					   event);
 	}
+	/* A server may keep a session from before we were started, with messages half way through QoS 2 that nobody is
+	 * going to finish. It is asked for, and where it is there, discarded. (To discard without asking is one CONNECT
+	 * less, in 5.0; but mosquitto 2.0 does not save a session that was begun so.) */
 	if (c->session_present && !s->has_state) { /* [MQTT-3.2.2-4]; the next CONNECT discards it */
 		s->cleaning = true;
 		return start_over(s, "the server keeps a session from before our start: discarding it",

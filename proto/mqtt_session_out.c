@@ -185,8 +185,10 @@ static int packet_write(struct mqtt_session *s, const struct mqtt_message *m, ui
 			bool dup, struct bytes *packet)
 {
 	uint32_t aliases = s->alias_count;
-	bool known;
-	uint16_t alias = alias_for(s, m->channel_idx, &known);
+	bool known = false;
+	/* None for what is sent again: a server that has the message already may not look at its properties, and close the
+	 * connection at the next packet that has the alias alone. ejabberd does. */
+	uint16_t alias = dup ? 0 : alias_for(s, m->channel_idx, &known);
 	const struct mqtt_publish_header h = {
 		.version = s->config.version,
 		.qos = qos,

@@ -177,7 +177,9 @@ static bool is_text(struct bytes b, const char *text)
 static void check_words(struct broker_link *k, const struct wire_packet *p)
 {
 	const struct expect *x = &k->broker->expect;
-	bool offered = !x->refuses || (x->will_qos <= k->qos_max && (!x->will_retain || k->retain_available));
+	bool offered = k->max_packet_bytes > 300 &&
+		       (!x->refuses ||
+			(x->will_qos <= k->qos_max && (!x->will_retain || k->retain_available)));
 	bool will = x->has_will && is_text(p->topic, x->will_topic);
 	bool first = will && is_text(p->payload, x->on_connect),
 	     last = will && is_text(p->payload, x->on_disconnect);
@@ -193,7 +195,7 @@ static void check_words(struct broker_link *k, const struct wire_packet *p)
 	if (x->on_connect[0] && offered && k->on_connect_count == 0 && !first &&
 	    ((k->session_present && k->qos_max > 0) || k->publish_count >= x->max_inflight))
 		broker_violation(k, "a new message before on_connect");
-	if (first && k->said_on_connect && k->session_present && k->qos_max > 0)
+	if (first && k->said_on_connect && k->session_present && k->qos_max > 0 && !k->session->has_lowered)
 		broker_violation(k, "on_connect twice on a connection");
 	if (first && k->session_present && p->qos != (x->will_qos < k->qos_max ? x->will_qos : k->qos_max))
 		broker_violation(k, "on_connect at another QoS than the will's");
@@ -301,8 +303,6 @@ static void check_connect(const struct broker_link *k, const struct wire_packet 
 		sim_fail("%s: CONNECT does not say what the configuration says: level %u clean %d keep-alive "
 			 "%u",
 			 b->names[0], p->level, p->clean, p->keep_alive_s);
-	if (p->level == 5 && !p->clean && b->must_be_clean)
-		broker_violation(k, "asks for a session whose state is lost [MQTT-3.1.2-4]");
 	if (p->level == 5 && x->receive_max &&
 	    (p->props.has_receive_max ? p->props.receive_max : 65535u) != x->receive_max)
 		broker_violation(k, "another receive maximum than the configuration's");
