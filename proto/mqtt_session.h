@@ -39,9 +39,10 @@
 #include "proto/mqtt_store.h"
 
 #define MQTT_SESSION_REASON_BYTES 160
-#define MQTT_SESSION_ANSWER_BYTES 16  /* room in the outbox without which no more input is read */
-#define MQTT_SESSION_ASKED_MAX    256 /* SUBSCRIBE and UNSUBSCRIBE packets without an answer */
-#define MQTT_SESSION_INFLIGHT_MAX (65535 - MQTT_SESSION_ASKED_MAX) /* those have the identifiers above */
+#define MQTT_SESSION_ANSWER_BYTES 16 /* room in the outbox without which no more input is read */
+#define MQTT_SESSION_INFLIGHT_MAX MQTT_STORE_INFLIGHT_MAX
+#define MQTT_SESSION_ASKED_MAX \
+	(65535 - MQTT_SESSION_INFLIGHT_MAX) /* SUBSCRIBE and UNSUBSCRIBE packets without an answer */
 
 /* A filter that is to be subscribed to. */
 struct mqtt_session_filter {

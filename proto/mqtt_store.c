@@ -10,6 +10,8 @@
 #define INBOUND_WORDS  (65536u / IDS_A_WORD + 1)
 #define STATE_SHIFT    16u
 #define SEQUENCE_SHIFT 18u
+#define SEQUENCE_MAX   (1ull << 45) /* half of what a word has room for: nobody sends as many */
+#define SLOT_BYTES_MAX (1u << 27)   /* what it holds makes a packet */
 
 struct mqtt_store_header {
 	uint64_t magic;
@@ -115,7 +117,8 @@ void mqtt_store_init(struct mqtt_store *s, void *memory, const struct mqtt_store
 		     enum mqtt_version version, uint64_t identity)
 {
 	ASSERT(shape->inflight_room >= 1);
-	ASSERT(shape->inflight_room <= UINT16_MAX);
+	ASSERT(shape->inflight_room <= MQTT_STORE_INFLIGHT_MAX);
+	ASSERT(shape->slot_bytes <= SLOT_BYTES_MAX);
 	lay_out(s, memory, shape);
 	s->header->magic = MAGIC;
 	s->header->layout_version = LAYOUT_VERSION;
@@ -157,9 +160,9 @@ static int check_header(const struct mqtt_store_header *h, uint64_t memory_bytes
 		return distrust(why, "another version of ringmain wrote it");
 	if (h->mqtt_version != (uint32_t)version || h->identity != identity)
 		return distrust(why, "it is of another client or another version of MQTT");
-	if (h->shape.inflight_room < 1 || h->shape.inflight_room > UINT16_MAX ||
-	    h->shape.slot_bytes % 8 != 0 || h->shape.filter_count > 1u << 24 ||
-	    mqtt_store_bytes(&h->shape) != memory_bytes)
+	if (h->shape.inflight_room < 1 || h->shape.inflight_room > MQTT_STORE_INFLIGHT_MAX ||
+	    h->shape.slot_bytes > SLOT_BYTES_MAX || h->shape.slot_bytes % 8 != 0 ||
+	    h->shape.filter_count > 1u << 24 || mqtt_store_bytes(&h->shape) != memory_bytes)
 		return distrust(why, "its size is not what it says");
 	return 0;
 }
@@ -185,9 +188,10 @@ static int check_ids(struct mqtt_store *s, const char **why)
 		struct mqtt_stored m;
 		enum mqtt_inflight_state state;
 
-		if (!is_sealed(word, id) || (id == 0 && word))
-			return distrust(why, "a packet identifier's state is not what was written");
 		state = mqtt_store_get(s, (uint16_t)id, &sequence);
+		if (!is_sealed(word, id) || (id == 0 && word) || (word && state == MQTT_INFLIGHT_FREE) ||
+		    sequence > SEQUENCE_MAX)
+			return distrust(why, "a packet identifier's state is not what was written");
 		if (sequence > s->sequence)
 			s->sequence = sequence;
 		if ((state == MQTT_INFLIGHT_PUBLISHED_1 || state == MQTT_INFLIGHT_PUBLISHED_2) &&
@@ -197,12 +201,20 @@ static int check_ids(struct mqtt_store *s, const char **why)
 	return 0;
 }
 
+/* Bits that are no identifier: 0, and those above 65,535. */
+static uint64_t inbound_unused(uint32_t i)
+{
+	if (i == 0)
+		return 1ull << 16;
+	return i == INBOUND_WORDS - 1 ? UINT64_MAX << (16 + 65536 % IDS_A_WORD) : 0;
+}
+
 static int check_inbound(struct mqtt_store *s, const char **why)
 {
 	for (uint32_t i = 0; i < INBOUND_WORDS; i++) {
 		uint64_t word = load(&s->inbound[i]);
 
-		if (!is_sealed(word, INBOUND_PLACE + i))
+		if (!is_sealed(word, INBOUND_PLACE + i) || word & inbound_unused(i))
 			return distrust(why, "the identifiers received are not what was written");
 		s->inbound_count += (uint32_t)__builtin_popcountll(word >> 16);
 	}

@@ -21,9 +21,11 @@
 #include "proto/mqtt_type.h"
 
 #define MQTT_STORE_ID_BYTES 256
+#define MQTT_STORE_INFLIGHT_MAX \
+	(65535 - 256) /* the identifiers above are those of SUBSCRIBE and UNSUBSCRIBE */
 
 struct mqtt_store_shape {
-	uint32_t inflight_room; /* identifiers 1 .. room */
+	uint32_t inflight_room; /* identifiers 1 .. room, at most MQTT_STORE_INFLIGHT_MAX */
 	uint32_t slot_bytes;    /* for one message, see mqtt_store_slot_bytes(); 0: messages are not kept */
 	uint32_t
 		filter_count; /* subscriptions that are wanted, then those that an earlier configuration left */
