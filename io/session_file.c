@@ -169,11 +169,14 @@ static int map_new(struct session_file *f, const char *path)
 {
 	int rc;
 
-	f->handle = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	f->handle = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (f->handle == -1)
 		return -errno;
 	if (flock(f->handle, LOCK_EX | LOCK_NB) == -1)
 		return -EBUSY;
+	/* Not before it is ours: another process may have it mapped. */
+	if (ftruncate(f->handle, 0) == -1)
+		return -errno;
 	rc = posix_fallocate(f->handle, 0,
 			     (off_t)f->memory_bytes); /* a full disk is told now, not by SIGBUS */
 	if (rc != 0)
@@ -278,6 +281,8 @@ int session_file_open(struct session_file *f, const struct session_file_config *
 		if (rc == 0)
 			rc = make_new(f, c, p, &old);
 		old_close(&old);
+		if (rc < 0 && rc != -EBUSY) /* half made, it would only take room */
+			(void)!unlink(p->made);
 	}
 	if (rc < 0) {
 		unmap(f);
