@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/carried.h"
 #include "core/definition.h"
 
 /* One sampler with a synthetic line of four tags (load.t0 .. load.t3), one target with a ring; the test is the publisher. */
@@ -281,4 +282,197 @@ TEST(targets_with_news_are_named_once_until_they_were_told)
 	sample(&b, 1, 2);
 	EXPECT_EQ(b.lane->touched_count, 1);
 	bench_close(&b);
+}
+
+/* --- values that come by subscription, and messages that are passed on -------------------------------------------------- */
+
+/* Two targets with a publisher each; a line's tag, and a device without a line that target t gives values to. */
+struct two {
+	struct cfg *cfg;
+	struct tag_table tags;
+	struct definitions *d;
+	struct ring *rings[2];
+	struct sampler_metrics metrics[3];
+	struct mono now;
+};
+
+enum { LOAD_T0, IN_X }; /* tags */
+
+static void two_open(struct two *w)
+{
+	static const char yaml[] =
+		"publishers: [{name: p0}, {name: p1}]\n"
+		"targets:\n"
+		"  - {name: t, url: 'mqtt://127.0.0.1', publisher: p0}\n"
+		"  - {name: u, url: 'mqtt://127.0.0.1', publisher: p1}\n"
+		"lines: [{name: load, synthetic: {tags: 1, rate: 100}}]\n"
+		"devices: [{name: in, tags: [{name: x, type: float64}]}]\n"
+		"definitions:\n"
+		"  - {name: s, target: t, mode: subscribe, tags: [in.x], topic: in}\n"
+		"  - {name: f, target: t, mode: subscribe, topic: 'up/#', forward: {target: u, topic: "
+		"'{topic}', max_bytes: 200}}\n"
+		"  - {name: g, target: u, tags: [load.t0, in.x], topic: group, heartbeat: 10s}\n"
+		"  - {name: e, target: u, tags: [in.x], topic: '{tag}', qos: 1, expiry: 60s, content_type: "
+		"text}\n";
+	struct cfg_errors errors = {0};
+	int rc = config_parse("test.yaml", bytes_of_text(yaml), &w->cfg, &errors);
+
+	ck_assert_msg(rc == 0, "%s", errors.count ? errors.lines[0] : "?");
+	EXPECT_EQ(tag_table_open(&w->tags, w->cfg), 0);
+	EXPECT_EQ(definitions_open(&w->d, w->cfg, &w->tags), 0);
+	w->now = (struct mono){.ns = NS_PER_S};
+	for (uint32_t t = 0; t < 2; t++) {
+		struct ring_limits limits = {.message_count = 100,
+					     .inflight_max = 8,
+					     .record_bytes_max = w->d->ports[t].record_bytes_max,
+					     .lane_count = w->d->ports[t].lane_count};
+
+		EXPECT_EQ(ring_open(&w->rings[t], &limits), 0);
+		definitions_attach_ring(w->d, t, w->rings[t]);
+	}
+	EXPECT_EQ(w->d->source_count, 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		w->metrics[i] = (struct sampler_metrics){0};
+		definitions_attach_metrics(w->d, i, &w->metrics[i]);
+		definition_start(&w->d->lanes[i], w->now);
+	}
+}
+
+static void two_close(struct two *w)
+{
+	definitions_close(w->d);
+	ring_close(w->rings[0]);
+	ring_close(w->rings[1]);
+	tag_table_close(&w->tags);
+	config_free(w->cfg);
+}
+
+/* The channels of what waits for that target, by the letter of their definition; "f" for what was passed on. */
+static void expect_waiting(struct two *w, uint32_t target_idx, const char *letters)
+{
+	struct ring_record *rec;
+	char got[16] = "";
+
+	for (size_t n = 0; n < 15 && ring_take(w->rings[target_idx], &rec, 1, w->now) == 1; n++) {
+		got[n] = 'f';
+		if (rec->channel_idx != CHANNEL_CARRIED) {
+			const struct channel *ch = &w->d->channels[rec->channel_idx];
+
+			got[n] = *cfg_text(w->cfg, w->cfg->definitions[ch->definition_idx].name);
+		}
+		ring_release(w->rings[target_idx], rec);
+	}
+	EXPECT_TEXT(got, letters);
+}
+
+static struct definition_lane *publisher_lane(struct two *w, uint32_t publisher_idx)
+{
+	return &w->d->lanes[definition_source_of_publisher(w->cfg, publisher_idx)];
+}
+
+TEST(a_tag_of_a_device_without_a_line_has_the_publisher_of_its_target_as_source)
+{
+	struct two w;
+
+	two_open(&w);
+	EXPECT_EQ(w.d->source_of_tag[LOAD_T0], 0);
+	EXPECT_EQ(w.d->source_of_tag[IN_X], definition_source_of_publisher(w.cfg, 0));
+	EXPECT_EQ(w.d->ports[0].channel_count, 0); /* what is subscribed to is no channel */
+	EXPECT_EQ(w.d->ports[0].lane_count, 1);    /* and yet it has a ring */
+	EXPECT_EQ(w.d->ports[1].channel_count, 2);
+	EXPECT_EQ(w.d->ports[1].lane_count, 2); /* the sampler, and target t's publisher */
+	EXPECT_EQ(w.d->ports[1].lane_of_source[definition_source_of_publisher(w.cfg, 1)], DEFINITION_NO_LANE);
+	two_close(&w);
+}
+
+TEST(a_value_that_came_by_subscription_goes_where_its_tag_goes)
+{
+	struct definition_lane *lane;
+	struct two w;
+
+	two_open(&w);
+	lane = publisher_lane(&w, 0);
+	definition_update(lane, IN_X, value_of_float64(1), (struct wall){0}, w.now);
+	definition_flush(lane, (struct wall){0}, w.now);
+	expect_waiting(&w, 1, "eg");
+	expect_waiting(&w, 0, "");
+	EXPECT_EQ(lane->touched_count, 1);
+	EXPECT_EQ(lane->touched[0], 1);
+	EXPECT_EQ(counter_get(&w.metrics[1].messages), 2);
+	definition_update(&w.d->lanes[0], LOAD_T0, value_of_float64(1), (struct wall){0}, w.now);
+	definition_flush(&w.d->lanes[0], (struct wall){0}, w.now);
+	expect_waiting(&w, 1, "g");
+	two_close(&w);
+}
+
+TEST(a_groups_heartbeat_is_the_duty_of_its_first_tags_source)
+{
+	struct definition_lane *lane;
+	struct two w;
+
+	two_open(&w);
+	lane = publisher_lane(&w, 0);
+	definition_update(lane, IN_X, value_of_float64(1), (struct wall){0}, w.now);
+	definition_flush(lane, (struct wall){0}, w.now);
+	expect_waiting(&w, 1, "eg");
+	w.now = mono_add(w.now, 10 * NS_PER_S);
+	EXPECT_EQ(definition_deadline(lane).ns, MONO_NEVER.ns);
+	definition_tick(lane, (struct wall){0}, w.now);
+	expect_waiting(&w, 1, "");
+	definition_tick(&w.d->lanes[0], (struct wall){0}, w.now);
+	expect_waiting(&w, 1, "g");
+	two_close(&w);
+}
+
+TEST(a_channel_has_room_for_its_properties_and_its_expiry)
+{
+	const struct channel *ch;
+	struct two w;
+
+	two_open(&w);
+	ch = &w.d->channels[1];
+	EXPECT_EQ(ch->expiry_s, 60);
+	EXPECT_EQ(definition_props_bytes_max(w.cfg, &w.cfg->definitions[ch->definition_idx].props), 3 + 4);
+	EXPECT_EQ(ch->headroom_bytes, CHANNEL_HEADER_BYTES + 1 + 7);
+	two_close(&w);
+}
+
+TEST(a_message_that_is_passed_on_fits_up_to_its_limit_and_goes_into_the_other_ring)
+{
+	const uint32_t headroom = CHANNEL_HEADER_BYTES + 100, limit = 200;
+	struct definition_lane *lane;
+	struct ring_record *rec;
+	struct carried carried;
+	struct writer writer;
+	uint8_t *payload;
+	char topic[100];
+	struct two w;
+
+	two_open(&w);
+	lane = publisher_lane(&w, 0);
+	memset(topic, 't', sizeof(topic));
+	payload = definition_forward_begin(lane, 1, headroom, carried_bytes(sizeof(topic), 0, limit - 100),
+					   w.now);
+	EXPECT(payload);
+	payload = definition_forward_begin(lane, 1, headroom, carried_bytes(sizeof(topic), 0, 3),
+					   w.now); /* not sent: reserved again */
+	EXPECT(payload);
+	writer = writer_of(payload, carried_bytes(sizeof(topic), 0, 3));
+	write_text(&writer, "abc");
+	carried_write_end(&writer, bytes_of(topic, sizeof(topic)), 0, 0, 1, false);
+	definition_forward_end(lane, 1, (uint32_t)(writer.at - payload), w.now);
+	EXPECT_EQ(lane->touched_count, 1);
+	EXPECT_EQ(lane->touched[0], 1);
+	EXPECT_EQ(ring_take(w.rings[1], &rec, 1, w.now), 1);
+	EXPECT_EQ(rec->channel_idx, CHANNEL_CARRIED);
+	EXPECT_EQ(rec->headroom_bytes, headroom);
+	carried = carried_read(rec);
+	EXPECT_EQ(carried.payload_bytes, 3);
+	EXPECT(bytes_equal(carried.topic, bytes_of(topic, sizeof(topic))));
+	ring_release(w.rings[1], rec);
+	EXPECT(!definition_forward_begin(lane, 1, UINT32_MAX, 1, w.now));
+	EXPECT(!definition_forward_begin(lane, 1, 1, 1ull << 40, w.now));
+	EXPECT(!definition_forward_begin(lane, 1, 1, w.d->ports[1].record_bytes_max, w.now));
+	expect_waiting(&w, 1, "");
+	two_close(&w);
 }

@@ -45,7 +45,9 @@ static void check(const struct mqtt_publish_header *h)
 	EXPECT_EQ(p.payload.size, h->payload_bytes);
 	EXPECT_EQ(mqtt_props_has(&p.props, MQTT_PROP_TOPIC_ALIAS), h->topic_alias != 0);
 	EXPECT_EQ(p.props.topic_alias, h->topic_alias);
-	EXPECT_EQ(p.props.raw.size, h->props.size + (h->topic_alias ? 3 : 0));
+	EXPECT_EQ(mqtt_props_has(&p.props, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL), h->expiry_s != 0);
+	EXPECT_EQ(p.props.message_expiry_interval_s, h->expiry_s);
+	EXPECT_EQ(p.props.raw.size, h->props.size + (h->topic_alias ? 3 : 0) + (h->expiry_s ? 5 : 0));
 }
 
 TEST(headers_of_every_shape_decode_to_what_was_asked_for)
@@ -82,6 +84,8 @@ TEST(headers_of_every_shape_decode_to_what_was_asked_for)
 			if (prng_below(&prng, 2))
 				h.topic.size = 0;
 		}
+		if (h.version == MQTT_5 && prng_below(&prng, 2))
+			h.expiry_s = 1 + prng_below(&prng, UINT32_MAX);
 		check(&h);
 	}
 }
@@ -104,6 +108,29 @@ TEST(without_properties_and_alias_it_is_byte_for_byte_the_forward_encoding)
 	mqtt_publish_set_dup(start);
 	h.dup = true;
 	EXPECT(decoded(start, &h).dup);
+}
+
+TEST(an_expiry_is_byte_for_byte_the_forward_encoding)
+{
+	static const uint32_t expiries[] = {1, 255, 256, 65535, 65536, 0x01020304, UINT32_MAX};
+
+	for (size_t i = 0; i < ARRAY_COUNT(expiries); i++) {
+		uint8_t forward[64];
+		struct writer w = writer_of(forward, sizeof(forward));
+		struct mqtt_publish p = {.topic = bytes_of_text("a/b"), .payload = bytes_of_text("hi")};
+		struct mqtt_publish_header h = {
+			.version = MQTT_5, .topic = p.topic, .payload_bytes = 2, .expiry_s = expiries[i]};
+		uint8_t *start;
+		int size;
+
+		mqtt_props_set(&p.props, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL);
+		p.props.message_expiry_interval_s = expiries[i];
+		size = mqtt_encode_publish(&w, MQTT_5, MQTT_CLIENT, &p);
+		memcpy(payload, "hi", 2);
+		start = mqtt_publish_header_backwards(payload, &h);
+		EXPECT_EQ(payload - start + 2, size);
+		EXPECT_MEM(start, forward, (size_t)size);
+	}
 }
 
 TEST(headroom_is_exact_in_the_worst_case)

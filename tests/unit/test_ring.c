@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/carried.h"
 #include "core/prng.h"
 #include "core/ring_layout.h"
 #include "tests/test.h"
@@ -599,6 +600,81 @@ TEST(from_outside_the_books_close_at_the_limit_though_the_pool_holds_more)
 	EXPECT_EQ(ring_backlog(r), 5);
 	EXPECT_EQ(ring_counts(r).overwritten, 0);
 	ring_close(r);
+}
+
+TEST(a_message_that_is_too_old_after_it_was_taken_counts_as_expired)
+{
+	struct ring *r = ring_new(10, 1);
+	struct ring_record *held[3];
+	struct ring_counts c;
+
+	for (uint64_t i = 1; i <= 3; i++)
+		EXPECT(push(r, 0, i));
+	EXPECT_EQ(ring_take(r, held, 3, at(5)), 3);
+	ring_expire(r, held[1]);
+	ring_release(r, held[0]);
+	c = ring_counts(r);
+	EXPECT_EQ(c.made, 3);
+	EXPECT_EQ(c.expired, 1);
+	EXPECT_EQ(c.taken, 2);
+	EXPECT_EQ(c.released, 1);
+	EXPECT_EQ(value_of(held[2]), 3); /* what is held stays */
+	expect_whole(r);
+	ring_release(r, held[2]);
+	c = ring_counts(r);
+	EXPECT_EQ(c.taken, c.released);
+	EXPECT_EQ(c.made, c.taken + c.expired + c.overwritten + c.dropped + ring_backlog(r));
+	EXPECT(ring_idle(r));
+	ring_close(r);
+}
+
+/* --- messages that bring their own topic (core/carried.h) ------------------------------------------------------------- */
+
+static uint32_t carry(struct ring *r, const char *topic, const char *props, const char *payload)
+{
+	size_t sizes[] = {strlen(topic), strlen(props), strlen(payload)};
+	uint64_t bytes = carried_bytes(sizes[0], sizes[1], sizes[2]);
+	uint8_t *room = ring_reserve(r, 0, HEADROOM, (uint32_t)bytes, at(1));
+	struct writer w = writer_of(room, bytes);
+
+	EXPECT(room);
+	write_bytes(&w, payload, sizes[2]);
+	write_bytes(&w, props, sizes[1]);
+	carried_write_end(&w, bytes_of(topic, sizes[0]), sizes[1], 60, 2, true);
+	EXPECT(!w.failed);
+	EXPECT_EQ(writer_left(&w), 0);
+	ring_commit(r, 0, CHANNEL_CARRIED, (uint32_t)bytes, at(1));
+	return (uint32_t)bytes;
+}
+
+TEST(a_message_brings_its_own_topic_and_properties_behind_its_payload)
+{
+	static const char *const texts[][3] = {
+		{"a/b", "props", "payload"}, {"t", "", ""}, {"x/y/z", "", "p"}};
+
+	for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+		struct ring *r = ring_new(10, 1);
+		uint32_t bytes = carry(r, texts[i][0], texts[i][1], texts[i][2]);
+		struct ring_record *rec = take_one(r);
+		struct carried c;
+
+		ASSERT(rec);
+		c = carried_read(rec);
+		EXPECT_EQ(rec->channel_idx, CHANNEL_CARRIED);
+		EXPECT_EQ(rec->payload_bytes, bytes);
+		EXPECT(bytes_equal(c.topic, bytes_of_text(texts[i][0])));
+		EXPECT(bytes_equal(c.props, bytes_of_text(texts[i][1])));
+		EXPECT_EQ(c.payload_bytes, strlen(texts[i][2]));
+		EXPECT_MEM(ring_payload(rec), texts[i][2], c.payload_bytes);
+		EXPECT_EQ(c.expiry_s, 60);
+		EXPECT_EQ(c.qos, 2);
+		EXPECT(c.retain);
+		memset(ring_payload(rec) - HEADROOM, 0xFF, HEADROOM); /* the header goes there: */
+		c = carried_read(rec);
+		EXPECT(bytes_equal(c.topic, bytes_of_text(texts[i][0]))); /* it does not touch them */
+		ring_release(r, rec);
+		ring_close(r);
+	}
 }
 
 TEST(a_check_finds_a_damaged_ring)
