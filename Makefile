@@ -1,7 +1,7 @@
 # ringmain: a plain Makefile. `make help` lists the targets.
 #
 # Objects live in build/ (build/asan, build/tsan ... for the variants), dependency files beside them.
-# VARIANT= asan | ubsan | tsan chooses a sanitizer; DEVELOPER=1 the strict warnings as errors.
+# VARIANT= asan | ubsan | tsan chooses a sanitizer, cover counts lines; DEVELOPER=1 the strict warnings as errors.
 
 CC       ?= cc
 ifeq ($(origin CC),default)
@@ -45,6 +45,7 @@ endif
 SAN_asan  := -fsanitize=address
 SAN_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SAN_tsan  := -fsanitize=thread
+SAN_cover := --coverage -O0
 ALL_CFLAGS  += $(SAN_$(VARIANT))
 ALL_LDFLAGS += $(SAN_$(VARIANT))
 
@@ -119,7 +120,25 @@ $B/sim: $(SIM_OBJ) $(LIB)
 SEEDS ?= 300
 .PHONY: sim
 sim: $B/sim
-	$B/sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$B/sim $(if $(SEED),--seed $(SEED),--kept tests/sim/seeds --seeds $(SEEDS))
+
+## sim-long: seeds that nobody has run, for MINUTES; those that fail go to build/sim-failed.txt
+MINUTES ?= 10
+.PHONY: sim-long
+sim-long: $B/sim
+	@tests/sim/long $B/sim $(MINUTES) $B/sim-failed.txt
+
+## sim-cover: which transitions of session and target the simulator takes; fails where one is never taken
+COVER_SEEDS ?= 1000
+.PHONY: sim-cover
+sim-cover: build/.deps-test
+	@$(MAKE) --no-print-directory -s VARIANT=cover build/cover/sim
+	@tests/sim/cover $(COVER_SEEDS)
+
+## sim-mutants: deliberate errors in the client, and the seed that finds each
+.PHONY: sim-mutants
+sim-mutants: build/.deps-test
+	@tests/sim/mutants
 
 ## model: the exhaustive check of the real core/ring.c
 .PHONY: model

@@ -23,6 +23,7 @@ void broker_session_lose(struct broker *b, struct broker_session *s)
 	s->id_max = 0;
 	s->exists = s->is_known = s->has_lowered = s->spoilt = false;
 	s->copy_count = 0;
+	s->copy_id = 0;
 	s->epoch = ++b->epoch_next;
 }
 
@@ -103,14 +104,16 @@ static void check_limits(const struct broker_link *k, const struct wire_packet *
 
 static void see(struct broker_link *k, const struct wire_packet *p, enum ledger_fate fate, bool may_repeat)
 {
-	ledger_see(&k->broker->ledger, &(struct ledger_sight){.topic = p->topic,
-							      .may_repeat = may_repeat,
-							      .lowered = k->session->has_lowered,
-							      .payload = p->payload,
-							      .fate = fate,
-							      .qos = p->qos,
-							      .epoch = k->session->epoch,
-							      .link_id = k->id});
+	ledger_see(&k->broker->ledger,
+		   &(struct ledger_sight){.topic = p->topic,
+					  .may_repeat = may_repeat,
+					  .lowered = k->session->has_lowered,
+					  .unordered = k->broker->flaps && k->broker->ever_lowered,
+					  .payload = p->payload,
+					  .fate = fate,
+					  .qos = p->qos,
+					  .epoch = k->session->epoch,
+					  .link_id = k->id});
 	sim_covered[COVER_DELIVERED] += fate == LEDGER_DELIVERED;
 	sim_covered[COVER_GHOSTS] += fate == LEDGER_GHOST;
 	sim_covered[COVER_ACK_REFUSED] += fate == LEDGER_REFUSED;
@@ -144,7 +147,7 @@ static void check_resend(struct broker_link *k, const struct wire_packet *p, uin
 	sim_covered[COVER_RESENT]++;
 	if (k->sent_new)
 		broker_violation(k, "a message comes again after a new one [MQTT-4.6.0-1]");
-	if (!weak && known && !k->session->has_lowered && known->first_seq < k->resent_seq)
+	if (!weak && known && !k->broker->ever_lowered && known->first_seq < k->resent_seq)
 		broker_violation(k, "messages come again in another order [MQTT-4.6.0-1]");
 	if (!weak && known)
 		k->resent_seq = known->first_seq;
@@ -223,7 +226,8 @@ static void on_publish(struct broker_link *k, struct wire_packet *p)
 	if (!weak && !bridge_check(k->broker, k->level, p, &may_repeat))
 		broker_check_definition(k, p);
 	weak |= may_repeat;
-	k->broker->has_been_used |= !is_of_the_dead(k);
+	k->broker->has_been_used |= !is_of_the_dead(k) &&
+				    (k->name_idx == k->broker->newest_name || k->broker->expect.cluster);
 	if (p->qos == 0) {
 		see(k, p, LEDGER_DELIVERED, may_repeat);
 		return;
@@ -303,6 +307,8 @@ static void check_connect(const struct broker_link *k, const struct wire_packet 
 		sim_fail("%s: CONNECT does not say what the configuration says: level %u clean %d keep-alive "
 			 "%u",
 			 b->names[0], p->level, p->clean, p->keep_alive_s);
+	if (p->level == 5 && !p->clean && b->must_be_clean)
+		broker_violation(k, "asks for a session whose state is lost [MQTT-3.1.2-4]");
 	if (p->level == 5 && x->receive_max &&
 	    (p->props.has_receive_max ? p->props.receive_max : 65535u) != x->receive_max)
 		broker_violation(k, "another receive maximum than the configuration's");

@@ -41,7 +41,7 @@ struct broker_news {
 	uint32_t repeat_mask; /* of these, those whose client may rightly have had it more than once */
 	uint32_t copy_mask;   /* subscriptions that have a copy of their own */
 	uint32_t link_id;     /* on which a copy went out last */
-	uint64_t sent_ns;
+	uint64_t sent_ns, first_order;
 };
 
 enum broker_copy_state { BROKER_COPY_QUEUED, BROKER_COPY_SENT, BROKER_COPY_RECEIVED };
@@ -125,10 +125,11 @@ struct broker {
 	bool without_ids;  /* it has no subscription identifiers */
 	bool holds_pubrel; /* many of QoS 2 are half way at the same time */
 
-	bool flaps;         /* in chaos it accepts, is slow to acknowledge, and is gone again */
-	bool floods;        /* 3.1.1, which has no Receive Maximum: many at once */
-	bool small_packets; /* draws maximum packet sizes that not every message fits in */
-	bool shuffle_acks;  /* acknowledges in any order */
+	bool leads_in_circles; /* where it redirects, always to its other name */
+	bool flaps;            /* in chaos it accepts, is slow to acknowledge, and is gone again */
+	bool floods;           /* 3.1.1, which has no Receive Maximum: many at once */
+	bool small_packets;    /* draws maximum packet sizes that not every message fits in */
+	bool shuffle_acks;     /* acknowledges in any order */
 	uint64_t ack_max_ns;
 	uint32_t newest_link_id; /* that has sent its CONNECT */
 	uint32_t newest_name;    /* to which it has connected last */

@@ -16,13 +16,14 @@ struct mood {
 	bool alias_above;   /* bytes 6, 7 become an alias above the maximum */
 };
 
+enum { MOOD_ALIAS = 0 };
 static const struct mood moods[] = {
+	{{0x30, 7, 0, 0, 3, 35, 0, 1, 'x'}, 9, 5, {0x82, 0x94}, false}, /* an alias never announced */
 	{{0xf0, 2, 0x18, 0}, 4, 5, {0x82, 0x81}, false},          /* AUTH without a method [MQTT-4.12.0-6] */
 	{{0xf0, 0}, 2, 4, {0}, false},                            /* a type that 3.1.1 does not have */
 	{{0x90, 4, 0xff, 0xf0, 0, 0}, 6, 5, {0x82, 0x81}, false}, /* SUBACK for nothing */
 	{{0x90, 3, 0xff, 0xf0, 0}, 5, 4, {0}, false},             /* the same */
 	{{0xb0, 4, 0xff, 0xf1, 0, 0}, 6, 5, {0x82, 0x81}, false}, /* UNSUBACK for nothing */
-	{{0x30, 7, 0, 0, 3, 35, 0, 1, 'x'}, 9, 5, {0x82, 0x94}, false}, /* an alias never announced */
 	{{0x30, 9, 0, 1, 'm', 3, 35, 0, 1, 'x', 'y'},
 	 11,
 	 5,
@@ -74,6 +75,15 @@ static void exceed(struct broker_link *k)
 	sim_covered[COVER_MOOD_EXCEED]++;
 }
 
+/* On this connection; the client must not know it from another [MQTT-3.3.2-7]. 0: there is none. */
+static uint16_t alias_never_said(const struct broker_link *k)
+{
+	for (uint32_t i = 1; i <= k->client_alias_max; i++)
+		if (!k->said_aliases[i][0])
+			return (uint16_t)i;
+	return 0;
+}
+
 static void mood_due(void *arg, uint64_t value UNUSED)
 {
 	struct broker_link *k = arg;
@@ -86,10 +96,16 @@ static void mood_due(void *arg, uint64_t value UNUSED)
 		exceed(k);
 		return;
 	}
+	uint16_t alias = alias_never_said(k);
+
+	if (k->level == 5 && alias && sim_chance(300))
+		m = &moods[MOOD_ALIAS];
 	if ((m->level && m->level != k->level) || (m->alias_above && k->client_alias_max == 0) ||
-	    (m->bytes[5] == 35 && k->client_alias_max > 0 && k->said_aliases[1][0]))
+	    (m == &moods[MOOD_ALIAS] && !alias))
 		return;
 	memcpy(bytes, m->bytes, sizeof(bytes));
+	if (m == &moods[MOOD_ALIAS])
+		bytes[7] = (uint8_t)alias;
 	if (m->alias_above) {
 		bytes[7] = (uint8_t)((k->client_alias_max + 1) >> 8);
 		bytes[8] = (uint8_t)(k->client_alias_max + 1);
@@ -125,18 +141,18 @@ void broker_check_goodbye(struct broker_link *k, const struct wire_packet *p)
 
 /* --- elsewhere -------------------------------------------------------------------------------------------------------- */
 
-#define REDIRECTS_MAX 24 /* within a pause of the client's: two names, each followed a few times */
+#define REDIRECTS_MAX 12 /* in a row: two names of a list, each with what is followed from there */
+#define PAUSE_NS      (40 * NS_PER_MS)
 
-/* Each answer that sends it on counts, until one accepts it or it has paused for its base time. */
+/* A client that follows pauses some time; what we can tell from the path's own latency is a pause of PAUSE_NS. */
 static void check_redirects(struct broker_link *k)
 {
 	struct broker *b = k->broker;
 
-	if (sim.now_ns - b->redirect_ns >= b->expect.base_ms * NS_PER_MS / 2) {
-		b->redirect_ns = sim.now_ns;
+	if (sim.now_ns - b->redirect_ns >= PAUSE_NS)
 		b->redirect_count = 0;
-	}
-	if (++b->redirect_count > REDIRECTS_MAX)
+	b->redirect_ns = sim.now_ns;
+	if (++b->redirect_count > REDIRECTS_MAX && b->expect.base_ms * NS_PER_MS / 2 > PAUSE_NS)
 		broker_violation(k, "follows redirections without a pause");
 }
 
@@ -156,14 +172,14 @@ static void redirect(struct broker_link *k, bool connack)
 	struct writer w = writer_of(packet, sizeof(packet)), pw = writer_of(props, sizeof(props));
 	const char *other = b->names[b->service_count > 1 ? k->name_idx ^ 1 : 0];
 
-	switch (sim_below(6)) {
+	switch (b->leads_in_circles ? 5 : sim_below(6)) {
 	case 0: snprintf(text, sizeof(text), "nobody.sim:1883"); break;
 	case 1: snprintf(text, sizeof(text), ":::x y%%z"); break;
 	case 2: snprintf(text, sizeof(text), "%s", other); break;
 	case 3: snprintf(text, sizeof(text), "nobody.sim %s:1883", other); break;
 	default: snprintf(text, sizeof(text), "%s:1883", other); break;
 	}
-	if (sim_chance(900))
+	if (b->leads_in_circles || sim_chance(900))
 		write_string_prop(&pw, 28, text);
 	write_u8(&w, (uint8_t)(connack ? WIRE_CONNACK << 4 : WIRE_DISCONNECT << 4));
 	write_u8(&w, (uint8_t)((connack ? 3 : 2) + (pw.at - props)));
@@ -193,7 +209,7 @@ bool broker_redirects(struct broker_link *k)
 {
 	if (k->level != 5 || !sim_chance(sim.faults.redirect))
 		return false;
-	if (sim_chance(700)) {
+	if (k->broker->leads_in_circles || sim_chance(900)) {
 		redirect(k, true);
 		return true;
 	}

@@ -187,6 +187,8 @@ static void note_sent(struct broker_link *k, struct broker_copy *c)
 	uint32_t meant = meant_for(k, c);
 
 	c->order = ++b->order_next;
+	if (n->sent_mask == 0)
+		n->first_order = c->order;
 	if (c->sent_count == 0) {
 		c->first_link_id = k->id;
 		c->first_order = c->order;
@@ -382,16 +384,26 @@ static void check_ack_order(const struct broker_link *k, const struct broker_cop
 static void taken_over(struct broker_link *k, const struct broker_copy *c)
 {
 	struct broker *b = k->broker;
+	bool apart = meant_for(k, c) != c->sub_mask;
+	uint32_t mask = 0;
 
 	if (c->first_link_id <
 	    b->dead_link_id) /* it had it in an earlier life, and has lost it with its ring */
 		return;
-	/* Of QoS 2 it may be the first that it took. */
-	for (uint32_t i = 0; i < b->expect.sub_count; i++)
-		if ((c->sub_mask & 1u << i) && k->session->subs[i].has)
-			b->taken_order[i] = max_u64(b->taken_order[i],
-						    c->qos == 2 ? c->first_order : c->order);
-	bridge_taken(b, c->news_idx, c->sub_mask);
+	/* Of QoS 2 it may be the first that it took; of copies that cannot be told apart, another. */
+	for (uint32_t i = 0; i < b->expect.sub_count; i++) {
+		const struct expect_sub *x = &b->expect.subs[i];
+
+		/* What we have from another connection, and do not offer on this one, it takes for refused. */
+		if (!(c->sub_mask & 1u << i) || !k->session->subs[i].has ||
+		    (strpbrk(x->filter, "+#") && !k->wildcards) || (expect_is_shared(x) && !k->shared))
+			continue;
+		mask |= 1u << i;
+		b->taken_order[i] = max_u64(b->taken_order[i], apart ? b->news[c->news_idx].first_order
+							       : c->qos == 2 ? c->first_order
+									     : c->order);
+	}
+	bridge_taken(b, c->news_idx, mask);
 }
 
 bool broker_news_ack(struct broker_link *k, const struct wire_packet *p)

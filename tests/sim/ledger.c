@@ -181,7 +181,7 @@ const struct ledger_message *ledger_see(struct ledger *l, const struct ledger_si
 			l->late_value_min = m->value;
 	}
 	check_register(text, m->value);
-	if (s->fate != LEDGER_GHOST && !at_broker && s->topic.ptr[0] == 's')
+	if (s->fate != LEDGER_GHOST && !at_broker && !s->unordered && s->topic.ptr[0] == 's')
 		check_order(l, s, text, m->value);
 	m->may_repeat |= s->may_repeat;
 	m->delivered_count += s->fate == LEDGER_DELIVERED;

@@ -60,6 +60,7 @@ struct ledger_sight {
 	enum ledger_fate fate;
 	uint8_t qos;
 	bool may_repeat; /* what is passed on came to the client more than once */
+	bool unordered;  /* some of its kind went out with QoS 0, and the connection broke in between */
 	bool lowered;    /* it may have gone out with QoS 0 in between */
 	uint32_t epoch, link_id;
 };

@@ -1,4 +1,5 @@
-/* build/sim: --seeds N runs seeds base .. base + N - 1; --seed S runs one and says all of it. */
+/* build/sim: --seeds N runs seeds base .. base + N - 1, after those of the file --kept; --seed S runs one and says all of
+ * it. --first-failure ends with the first. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,35 +58,64 @@ static int run_one(uint64_t seed)
 	return good ? 0 : 1;
 }
 
-static int run_many(uint64_t base, uint64_t count, bool with_coverage)
+struct runs {
+	uint64_t base, count;
+	const char *kept; /* NULL: none */
+	bool with_coverage, first_failure;
+	uint64_t passed, failed;
+};
+
+static bool run_next(struct runs *r, uint64_t seed, bool twice)
 {
-	uint64_t failed = 0;
+	bool good = world_run(seed, false) && (!twice || run_same(seed));
 
-	log_set_level(LOG_LEVEL_ERROR);
-	for (uint64_t i = 0; i < count; i++) {
-		bool good = world_run(base + i, false) && (i >= RUN_TWICE || run_same(base + i));
+	if (!good)
+		say_failure();
+	r->passed += good;
+	r->failed += !good;
+	return good || !r->first_failure;
+}
 
-		if (!good) {
-			failed++;
-			say_failure();
-		}
+/* A seed a line, and why it is kept. -1: the file cannot be read. */
+static int run_kept(struct runs *r)
+{
+	FILE *f = fopen(r->kept, "re");
+	char line[300];
+
+	if (!f) {
+		fprintf(stderr, "sim: %s cannot be read\n", r->kept);
+		return -1;
 	}
-	for (uint32_t c = 0; with_coverage && c < COVER_COUNT; c++)
+	while (fgets(line, sizeof(line), f))
+		if (line[0] >= '0' && line[0] <= '9' && !run_next(r, strtoull(line, NULL, 10), false))
+			break;
+	fclose(f);
+	return 0;
+}
+
+static int run_many(struct runs *r)
+{
+	log_set_level(LOG_LEVEL_ERROR);
+	if (r->kept && run_kept(r) < 0)
+		return 2;
+	for (uint64_t i = 0; i < r->count && !(r->first_failure && r->failed); i++)
+		(void)run_next(r, r->base + i, i < RUN_TWICE);
+	for (uint32_t c = 0; r->with_coverage && c < COVER_COUNT; c++)
 		printf("%10lu %s\n", sim_covered[c], sim_coverage_text((enum sim_coverage)c));
-	printf("sim: %lu passed, %lu failed\n", count - failed, failed);
-	return failed ? 1 : 0;
+	printf("sim: %lu passed, %lu failed\n", r->passed, r->failed);
+	return r->failed ? 1 : 0;
 }
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim [--base S] --seeds N [--coverage] | --seed S\n");
+	fprintf(stderr,
+		"usage: sim [--base S] [--kept FILE] --seeds N [--coverage] [--first-failure] | --seed S\n");
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t base = 1, count = 0;
-	bool with_coverage = false;
+	struct runs r = {.base = 1};
 
 	setenv("SIM_PASSWORD", "secret", 1);
 	assert_set_hook(on_assert);
@@ -93,17 +123,21 @@ int main(int argc, char **argv)
 		bool has_value = i + 1 < argc;
 
 		if (strcmp(argv[i], "--coverage") == 0)
-			with_coverage = true;
+			r.with_coverage = true;
+		else if (strcmp(argv[i], "--first-failure") == 0)
+			r.first_failure = true;
 		else if (!has_value)
 			return usage();
 		else if (strcmp(argv[i], "--base") == 0)
-			base = strtoull(argv[++i], NULL, 10);
+			r.base = strtoull(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "--kept") == 0)
+			r.kept = argv[++i];
 		else if (strcmp(argv[i], "--seeds") == 0)
-			count = strtoull(argv[++i], NULL, 10);
+			r.count = strtoull(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "--seed") == 0)
 			return run_one(strtoull(argv[++i], NULL, 10));
 		else
 			return usage();
 	}
-	return count ? run_many(base, count, with_coverage) : usage();
+	return r.count || r.kept ? run_many(&r) : usage();
 }

@@ -281,6 +281,7 @@ static void out_arrives(void *arg, uint64_t size_bytes)
 {
 	struct conn *c = arg;
 	size_t from = c->out.arrived, n = (size_t)size_bytes;
+	bool was_closed = c->peer_closed; /* what made the peer close it has read */
 
 	if (c->state != CONN_OPEN || c->blackhole)
 		return;
@@ -291,7 +292,7 @@ static void out_arrives(void *arg, uint64_t size_bytes)
 	c->out.arrived += n;
 	if (n > 0)
 		c->service->on_bytes(c->link, c->out.bytes + from, n);
-	if (c->reset_at <= c->out.arrived || (c->peer_closed && n > 0)) {
+	if (c->reset_at <= c->out.arrived || (was_closed && n > 0)) {
 		conn_reset(c);
 		return;
 	}

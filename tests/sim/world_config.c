@@ -46,7 +46,7 @@ static void faults_draw(struct world *w)
 		.ping_silent = rate(200, 200),
 		.goodbye = rate(300, 500),
 		.sub_refuse = rate(250, 300),
-		.redirect = rate(200, 600),
+		.redirect = sim_chance(60) ? 1000 : rate(200, 600),
 		.mood = rate(250, 500),
 		.device_silent = rate(400, 200),
 		.device_late = rate(400, 200),
@@ -177,6 +177,7 @@ static void manners_draw(struct broker *b)
 	b->ack_max_ns = sim_between(NS_PER_MS, NS_PER_S);
 	b->others_period_ms = b->expect.sub_count || sim_chance(100) ? number(1, 300) : 0;
 	b->one_copy = sim_chance(500);
+	b->leads_in_circles = sim_chance(500);
 	b->without_ids = sim_chance(200);
 	b->holds_pubrel = sim_chance(300);
 	b->flaps = sim_chance(150);
@@ -228,7 +229,7 @@ static void target_put(struct world *w, uint32_t i)
 	x->clean_start = sim_chance(300);
 	x->cluster = sim_chance(500);
 	x->keep_alive_s = number(1, 5);
-	x->base_ms = number(5, 100);
+	x->base_ms = sim_chance(300) ? number(81, 200) : number(5, 100);
 	put(w, "  - name: target%u\n    urls: [mqtt://%s:1883%s%s%s]\n    failover: %s\n    cluster: %s\n", i,
 	    names[0], url_count > 1 ? ", mqtt://" : "", url_count > 1 ? names[1] : "",
 	    url_count > 1 ? ":1883" : "", ordered ? "ordered" : "round-robin", x->cluster ? "true" : "false");

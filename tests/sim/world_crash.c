@@ -37,6 +37,20 @@ void world_files_end(struct world *w)
 	w->state_dir[0] = '\0';
 }
 
+/* A place where something is: most of the file is room for more. */
+static off_t place_of_something(int fd, off_t size)
+{
+	off_t at = 0;
+	uint8_t byte = 0;
+
+	for (uint32_t tries = 0; tries < 200 && byte == 0; tries++) {
+		at = (off_t)sim_between(0, (uint64_t)size - 1);
+		if (pread(fd, &byte, 1, at) != 1)
+			return 0;
+	}
+	return at;
+}
+
 static void flip(const char *path, off_t size)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -44,8 +58,8 @@ static void flip(const char *path, off_t size)
 	if (fd < 0)
 		return;
 	for (uint32_t n = (uint32_t)sim_between(1, 4); n > 0; n--) {
-		off_t at = (off_t)sim_between(0, sim_chance(700) ? min_u64(2047, (uint64_t)size - 1)
-								 : (uint64_t)size - 1);
+		off_t at = sim_chance(700) ? place_of_something(fd, size)
+					   : (off_t)sim_between(0, (uint64_t)size - 1);
 		uint8_t byte;
 
 		if (pread(fd, &byte, 1, at) != 1)
@@ -71,7 +85,7 @@ static enum broker_client_state damage(const struct world *w, uint32_t target)
 			sim_fail("target%u has no session file", target);
 		return BROKER_CLIENT_FORGOT;
 	}
-	switch (sim_below(12)) {
+	switch (sim_below(9)) {
 	case 0:
 		sim_trace("target%u's session file is deleted", target);
 		(void)unlink(path);
@@ -84,6 +98,7 @@ static enum broker_client_state damage(const struct world *w, uint32_t target)
 		sim_covered[COVER_FILE_TRUNCATED]++;
 		return BROKER_CLIENT_FORGOT;
 	case 2:
+	case 3:
 		sim_trace("target%u's session file is damaged", target);
 		flip(path, st.st_size);
 		sim_covered[COVER_FILE_FLIPPED]++;
