@@ -118,6 +118,9 @@ struct cfg_package {
 /* What becomes of a message whose QoS or retain the server does not offer. */
 enum cfg_server_limits { CFG_LIMITS_LOWER, CFG_LIMITS_REFUSE };
 
+/* When a ring file is written to the disk; killed processes lose nothing either way. */
+enum cfg_sync { CFG_SYNC_NEVER, CFG_SYNC_INTERVAL, CFG_SYNC_EACH };
+
 struct cfg_target {
 	uint32_t name;
 	uint32_t description;
@@ -153,6 +156,9 @@ struct cfg_target {
 	uint32_t max_buffered_messages;
 	uint32_t buffer_messages;
 	uint64_t buffer_max_age_ns; /* 0: no limit */
+	uint32_t buffer_path;       /* 0: the ring is in memory; relative to the state directory */
+	enum cfg_sync buffer_sync;
+	uint64_t buffer_sync_interval_ns;
 	struct cfg_will will;
 	struct cfg_place place;
 };

@@ -211,6 +211,7 @@ static void read_targets(struct config_build *b)
 	}
 	config_read_networks(b);
 	config_check_clients(b);
+	config_check_paths(b);
 	config_check_threads(b);
 }
 

@@ -148,6 +148,20 @@ void config_resolve_package(struct config_build *b, struct cfg_target *t, uint32
 		.name = t->package, .enabled = true, .place = t->place};
 }
 
+static void check_buffer(struct config_build *b, const struct cfg_target *t, uint32_t node)
+{
+	uint32_t buffer = config_given(b, node, "buffer");
+
+	if (buffer == TREE_NONE)
+		return;
+	if (!t->buffer_path && config_given(b, buffer, "sync") != TREE_NONE)
+		config_complain(b, config_given(b, buffer, "sync"),
+				"`sync` is for a ring in a file; add `path`, or leave it out");
+	if (t->buffer_sync != CFG_SYNC_INTERVAL && config_given(b, buffer, "sync_interval") != TREE_NONE)
+		config_complain(b, config_given(b, buffer, "sync_interval"),
+				"`sync_interval` needs `sync: interval`");
+}
+
 void config_check_target(struct config_build *b, struct cfg_target *t, uint32_t node)
 {
 	t->has_user = tree_find(&b->tree, node, "user") != TREE_NONE;
@@ -158,6 +172,27 @@ void config_check_target(struct config_build *b, struct cfg_target *t, uint32_t 
 	check_version(b, t, node);
 	check_failback(b, t, node);
 	check_will(b, t, node);
+	check_buffer(b, t, node);
+}
+
+/* Two rings in one file would be none. */
+void config_check_paths(struct config_build *b)
+{
+	const struct cfg *c = b->cfg;
+
+	for (uint32_t i = 0; i < c->target_count; i++)
+		for (uint32_t j = 0; j < i && c->targets[i].buffer_path; j++) {
+			const struct cfg_target *x = &c->targets[j], *y = &c->targets[i];
+			struct config_echo e;
+
+			if (!x->buffer_path ||
+			    strcmp(cfg_text(c, x->buffer_path), cfg_text(c, y->buffer_path)) != 0)
+				continue;
+			config_complain_at(b, y->place.line, y->place.column,
+					   "`buffer.path` is that of target %s; give each its own file",
+					   config_echo(&e, bytes_of_text(cfg_text(c, x->name))));
+			break;
+		}
 }
 
 static bool shares_url(const struct cfg *c, const struct cfg_target *x, const struct cfg_target *y)

@@ -139,6 +139,11 @@ void ring_commit(struct ring *r, uint32_t lane_idx, uint32_t channel_idx, uint32
 		.lane_idx = lane_idx,
 		.segment_idx = s->segment_idx,
 	};
+	if (r->in_file) {
+		struct ring_record *rec = ring_record_at(r, s->segment_idx, s->fill);
+
+		rec->crc32c = ring_record_crc(rec);
+	}
 	s->fill += ring_record_units(s->reserved_headroom_bytes, payload_bytes);
 	s->record_count++;
 	s->reserved = 0;
@@ -494,6 +499,8 @@ void ring_release(struct ring *r, struct ring_record *rec)
 	ASSERT(rec->segment_idx < r->shape.segment_count);
 	ASSERT(t->mine);
 	ASSERT(t->holds > 0);
+	if (r->in_file)
+		rec->flags |= RING_RECORD_DONE; /* before the segment may be freed */
 	RING_COUNT_ADD(&r->map->released, 1);
 	t->holds--;
 	/* Not closed, or closed since the last round: the next round finds it. */
@@ -510,6 +517,12 @@ void ring_give_up(struct ring *r, struct ring_record *rec)
 	RING_COUNT_ADD(&r->map->taken, UINT64_MAX);
 	RING_COUNT_ADD(&r->map->released, UINT64_MAX);
 	ring_release(r, rec);
+}
+
+void ring_done(struct ring *r, struct ring_record *rec)
+{
+	if (r->in_file)
+		rec->flags |= RING_RECORD_DONE;
 }
 
 void ring_expire(struct ring *r, struct ring_record *rec)

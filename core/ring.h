@@ -50,15 +50,20 @@ struct ring_record {
 	uint32_t payload_bytes;
 	uint32_t headroom_bytes;
 	uint32_t channel_idx; /* what the definition said: topic, QoS, retain */
-	uint32_t flags;       /* the publisher's own while it holds the record; 0 at take */
-	uint64_t cookie;      /* the publisher's own too, for example a packet id; 0 at take */
-	uint64_t time_ns;     /* monotonic, at commit */
-	uint64_t sequence;    /* counts up by one a message in its lane, from 1 */
+	uint32_t
+		flags; /* the publisher's own while it holds the record, but for RING_RECORD_DONE; 0 at take */
+	uint32_t crc32c; /* of the rest, where the ring is in a file; see ring_record_crc() */
+	uint32_t spare;
+	uint64_t time_ns;  /* monotonic, at commit */
+	uint64_t sequence; /* counts up by one a message in its lane, from 1 */
 	uint32_t lane_idx;
 	uint32_t segment_idx; /* where it lives; for ring_release */
 };
 
 static_assert(sizeof(struct ring_record) == 48, "a record starts with 48 bytes, then headroom, then payload");
+
+/* In flags, of a ring in a file: the message is through, or safe elsewhere; the next process leaves it out. */
+#define RING_RECORD_DONE 0x80000000u
 
 static inline uint8_t *ring_payload(struct ring_record *rec)
 {
@@ -81,6 +86,11 @@ NODISCARD uint64_t ring_size_bytes(const struct ring_limits *limits);
 /* A new, empty ring in memory of its own. -ENOMEM, -EINVAL for limits out of range. */
 NODISCARD int ring_open(struct ring **out, const struct ring_limits *limits);
 void ring_close(struct ring *r);
+
+/* The same with the part that others may see in the caller's memory: a mapped file, zeroed, on a page. What a sampler has
+ * committed there survives the process; core/ring_file.h brings it back. The memory stays the caller's. */
+NODISCARD uint64_t ring_map_bytes(const struct ring_limits *limits);
+NODISCARD int ring_open_in(struct ring **out, const struct ring_limits *limits, void *map);
 
 /* Sampler: room for a message of headroom + at most payload_bytes_max, or NULL (dropped, counted). Returns where the
  * payload is to be written. At most one reservation a lane is open; a reservation that is not committed is
@@ -105,6 +115,9 @@ void ring_release(struct ring *r, struct ring_record *rec);
 /* Publisher: the message was taken, but newer ones have filled the ring before it could be sent: it counts as overwritten,
  * not as taken. */
 void ring_give_up(struct ring *r, struct ring_record *rec);
+
+/* Publisher: the message is safe elsewhere though not yet through: after a crash it must not come again from here. */
+void ring_done(struct ring *r, struct ring_record *rec);
 
 /* Publisher: the message was taken, and is too old to be sent: it counts as expired, not as taken. */
 void ring_expire(struct ring *r, struct ring_record *rec);

@@ -138,6 +138,7 @@ struct ring {
 	struct ring_shape shape;
 	uint64_t block_bytes;
 	uint32_t lap_shift; /* log2 K */
+	bool in_file;       /* records carry check sums, and marks when they are through */
 	struct ring_map *map;
 	struct ring_lane_counts *lane_counts;
 	struct ring_segment *segments;
@@ -161,6 +162,15 @@ static inline struct ring_record *ring_record_at(const struct ring *r, uint32_t 
 	return (struct ring_record *)(void *)(r->records + (uint64_t)segment_idx * r->shape.segment_bytes +
 					      (uint64_t)fill * RING_UNIT_BYTES);
 }
+
+/* Over what does not change between commit and release: the head without flags and check sum, and the payload. */
+uint32_t ring_record_crc(struct ring_record *rec);
+
+/* Where the parts of a map lie, from its start. */
+struct ring_map_offsets {
+	uint64_t lane_counts, segments, records, end;
+};
+struct ring_map_offsets ring_map_offsets(const struct ring_limits *l, const struct ring_shape *s);
 
 /* Units that a record with these sizes takes. */
 static inline uint32_t ring_record_units(uint32_t headroom_bytes, uint32_t payload_bytes)

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/crc32c.h"
 #include "core/ring_layout.h"
 
 /* One CAS a segment: at 64 KiB it is lost among its records, and a segment is still a small part of a ring. */
@@ -13,7 +14,7 @@
 
 /* Where everything lies, from the start of the block. */
 struct offsets {
-	uint64_t samplers, touched, unclosed, map, lane_counts, segments, records, end;
+	uint64_t samplers, touched, unclosed, map;
 };
 
 static int limits_check(const struct ring_limits *l)
@@ -77,6 +78,17 @@ int ring_shape_of(const struct ring_limits *l, struct ring_shape *out)
 	return 0;
 }
 
+struct ring_map_offsets ring_map_offsets(const struct ring_limits *l, const struct ring_shape *s)
+{
+	struct ring_map_offsets o;
+
+	o.lane_counts = align_up(sizeof(struct ring_map), CACHELINE_BYTES);
+	o.segments = o.lane_counts + l->lane_count * sizeof(struct ring_lane_counts);
+	o.records = o.segments + s->segment_count * sizeof(struct ring_segment);
+	o.end = align_up(o.records + (uint64_t)s->segment_count * s->segment_bytes, PAGE_BYTES);
+	return o;
+}
+
 static struct offsets offsets_of(const struct ring_limits *l, const struct ring_shape *s)
 {
 	struct offsets o;
@@ -85,10 +97,6 @@ static struct offsets offsets_of(const struct ring_limits *l, const struct ring_
 	o.touched = o.samplers + l->lane_count * sizeof(struct ring_sampler);
 	o.unclosed = o.touched + s->segment_count * sizeof(struct ring_touched);
 	o.map = align_up(o.unclosed + s->segment_count * sizeof(uint32_t), PAGE_BYTES);
-	o.lane_counts = o.map + align_up(sizeof(struct ring_map), CACHELINE_BYTES);
-	o.segments = o.lane_counts + l->lane_count * sizeof(struct ring_lane_counts);
-	o.records = o.segments + s->segment_count * sizeof(struct ring_segment);
-	o.end = align_up(o.records + (uint64_t)s->segment_count * s->segment_bytes, PAGE_BYTES);
 	return o;
 }
 
@@ -98,7 +106,22 @@ uint64_t ring_size_bytes(const struct ring_limits *limits)
 
 	if (ring_shape_of(limits, &shape) < 0)
 		return 0;
-	return offsets_of(limits, &shape).end;
+	return offsets_of(limits, &shape).map + ring_map_offsets(limits, &shape).end;
+}
+
+uint64_t ring_map_bytes(const struct ring_limits *limits)
+{
+	struct ring_shape shape;
+
+	return ring_shape_of(limits, &shape) < 0 ? 0 : ring_map_offsets(limits, &shape).end;
+}
+
+uint32_t ring_record_crc(struct ring_record *rec)
+{
+	struct ring_record head = *rec;
+
+	head.flags = head.crc32c = 0;
+	return crc32c(crc32c(0, &head, sizeof(head)), ring_payload(rec), rec->payload_bytes);
 }
 
 int ring_open(struct ring **out, const struct ring_limits *limits)
@@ -132,35 +155,54 @@ static void sides_init(struct ring *r)
 	r->publisher.next = r->shape.segment_count;
 }
 
-int ring_open_shaped(struct ring **out, const struct ring_limits *limits, const struct ring_shape *shape)
+static int open_shaped(struct ring **out, const struct ring_limits *limits, const struct ring_shape *shape,
+		       void *map)
 {
 	struct offsets o = offsets_of(limits, shape);
+	struct ring_map_offsets m = ring_map_offsets(limits, shape);
+	uint64_t block_bytes = o.map + (map ? 0 : m.end);
 	uint8_t *block;
 	struct ring *r;
 
 	ASSERT((shape->segment_count & (shape->segment_count - 1)) == 0);
 	ASSERT(shape->segment_bytes % RING_UNIT_BYTES == 0);
 	ASSERT(shape->segment_bytes >= shape->stride_bytes);
-	block = mmap(NULL, o.end, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	block = mmap(NULL, block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (block == MAP_FAILED)
 		return -ENOMEM;
 
 	r = (struct ring *)(void *)block;
 	r->limits = *limits;
 	r->shape = *shape;
-	r->block_bytes = o.end;
+	r->block_bytes = block_bytes;
 	r->lap_shift = (uint32_t)__builtin_ctz(shape->segment_count);
+	r->in_file = map != NULL;
 	r->samplers = (struct ring_sampler *)(void *)(block + o.samplers);
 	r->publisher.touched = (struct ring_touched *)(void *)(block + o.touched);
 	r->publisher.unclosed = (uint32_t *)(void *)(block + o.unclosed);
-	r->map = (struct ring_map *)(void *)(block + o.map);
-	r->lane_counts = (struct ring_lane_counts *)(void *)(block + o.lane_counts);
-	r->segments = (struct ring_segment *)(void *)(block + o.segments);
-	r->records = block + o.records;
+	uint8_t *base = map ? map : block + o.map;
+
+	r->map = (struct ring_map *)(void *)base;
+	r->lane_counts = (struct ring_lane_counts *)(void *)(base + m.lane_counts);
+	r->segments = (struct ring_segment *)(void *)(base + m.segments);
+	r->records = base + m.records;
 	map_init(r);
 	sides_init(r);
 	*out = r;
 	return 0;
+}
+
+int ring_open_shaped(struct ring **out, const struct ring_limits *limits, const struct ring_shape *shape)
+{
+	return open_shaped(out, limits, shape, NULL);
+}
+
+int ring_open_in(struct ring **out, const struct ring_limits *limits, void *map)
+{
+	struct ring_shape shape;
+	int rc = ring_shape_of(limits, &shape);
+
+	return rc < 0 ? rc : open_shaped(out, limits, &shape, map);
 }
 
 void ring_close(struct ring *r)

@@ -20,6 +20,10 @@ static const struct schema_word kinds[] = {
 static const struct schema_word failovers[] = {{"ordered", CFG_FAILOVER_ORDERED, false},
 					       {"round-robin", CFG_FAILOVER_ROUND_ROBIN, false},
 					       {NULL, 0, false}};
+static const struct schema_word syncs[] = {{"never", CFG_SYNC_NEVER, false},
+					   {"interval", CFG_SYNC_INTERVAL, false},
+					   {"each", CFG_SYNC_EACH, false},
+					   {NULL, 0, false}};
 static const struct schema_word protocols[] = {{"5", 5, false}, {"3.1.1", 4, false}, {NULL, 0, false}};
 static const struct schema_word serial_modes[] = {{"rs232", CFG_SERIAL_RS232, false},
 						  {"rs422", CFG_SERIAL_RS422, false},
@@ -209,8 +213,14 @@ const struct schema_key schema_keys[] = {
 	 .default_text = "1000", .doc = "the newest that are kept"},
 	{SCHEMA_BUFFER, "max_age", SCHEMA_DURATION, FIELD(cfg_target, buffer_max_age_ns),
 	 RANGE(0, 3650 * DAY), .default_text = "0s", .doc = "older ones expire; 0s: no limit"},
-	{SCHEMA_BUFFER, "path", SCHEMA_LATER, .doc = ""},
-	{SCHEMA_BUFFER, "sync", SCHEMA_LATER, .doc = ""},
+	{SCHEMA_BUFFER, "path", SCHEMA_TEXT, FIELD(cfg_target, buffer_path), RANGE(1, 1024),
+	 .doc = "the ring in a file, which survives the daemon; relative to --state-dir"},
+	{SCHEMA_BUFFER, "sync", SCHEMA_WORD, FIELD(cfg_target, buffer_sync), .words = syncs,
+	 .default_text = "never",
+	 .doc = "never: survives a crash of the daemon; interval, each: also a loss of power, up to the last "
+		"sync"},
+	{SCHEMA_BUFFER, "sync_interval", SCHEMA_DURATION, FIELD(cfg_target, buffer_sync_interval_ns),
+	 RANGE(10 * MS, HOUR), .default_text = "1s", .doc = "with sync: interval"},
 	{SCHEMA_BUFFER, "bytes", SCHEMA_LATER, .doc = ""},
 
 	{SCHEMA_WILL, "topic", SCHEMA_TEXT, SCHEMA_REQUIRED, FIELD(cfg_target, will.topic),

@@ -23,6 +23,7 @@
 #ifndef IO_TARGET_H
 #define IO_TARGET_H
 
+#include "core/ring_file.h"
 #include "core/shared_text.h"
 #include "io/inbound.h"
 #include "io/publisher.h"
@@ -107,6 +108,8 @@ struct target {
 	uint32_t outbox_idx;
 	struct mqtt_session_memory session_memory;
 	struct session_file session_file;
+	struct ring_file ring_file; /* where the ring is in a file */
+	uint64_t *origins;          /* of what was restored: not to come from the ring as well */
 	struct inbound inbound;
 	struct bytes *
 		props; /* by the channel's number in the target: its messages' properties; NULL: none has any */
@@ -132,6 +135,8 @@ struct target {
 
 NODISCARD int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_t slot);
 void target_close(struct target *t);
+/* What its ring is made with. */
+struct ring_limits target_ring_limits(const struct cfg *c, uint32_t cfg_idx, const struct definitions *d);
 uint64_t target_memory_bytes(const struct cfg *c, uint32_t cfg_idx, const struct definitions *d);
 
 /* New messages, a deadline, a completion: does what there is to do now, at most one batch. */

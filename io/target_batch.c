@@ -11,8 +11,8 @@
 /* Ours no more. A record of the target's own only loses its marks. */
 static void let_go(struct target *t, struct ring_record *rec)
 {
-	rec->flags &= IS_OWN;
-	if (!rec->flags)
+	rec->flags &= IS_OWN | RING_RECORD_DONE;
+	if (!(rec->flags & IS_OWN))
 		ring_release(t->ring, rec);
 }
 
@@ -63,6 +63,8 @@ void target_message(const struct target *t, struct ring_record *rec, struct mqtt
 	}
 	if (m->expiry_s)
 		m->expiry_left_s = expiry_left(t, rec, m->expiry_s);
+	if (t->ring_file.handle >= 0 && !(rec->flags & IS_OWN))
+		m->origin = ring_file_origin(&t->ring_file, rec);
 }
 
 static void iov_add(struct target *t, const void *bytes, size_t size_bytes)
@@ -126,6 +128,8 @@ static bool send_record(struct target *t, struct ring_record *rec)
 		return true;
 	}
 	rec->flags = own | HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
+	if (rc > 0 && !own && t->session.store.shape.slot_bytes)
+		ring_done(t->ring, rec); /* the session has it now: the next process finds it there */
 	batch_add(t, rec, packet);
 	return true;
 }
@@ -151,7 +155,8 @@ static void resend(struct target *t)
 			continue;
 		}
 		counter_add(&t->metrics.resent_messages, 1);
-		rec->flags = (rec->flags & IS_OWN) | HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
+		rec->flags = (rec->flags & (IS_OWN | RING_RECORD_DONE)) | HOLD_KERNEL |
+			     (rc > 0 ? HOLD_ACK : IS_QOS_0);
 		batch_add(t, rec, packet);
 	}
 }
@@ -287,7 +292,7 @@ void target_batch_recover(struct target *t)
 			target_hold_drop(t, rec, HOLD_KERNEL);
 			continue;
 		}
-		rec->flags &= IS_OWN;
+		rec->flags &= IS_OWN | RING_RECORD_DONE;
 		if (rec != t->hello &&
 		    rec != t->farewell) /* of another connection, they would mean nothing */
 			t->batch[kept++] = rec;

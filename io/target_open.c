@@ -219,13 +219,15 @@ static int restore(struct target *t)
 	uint8_t qos;
 
 	t->restored = calloc(t->session.inflight.count + 1ull, sizeof(t->restored[0]));
-	if (!t->restored)
+	t->origins = calloc(t->session.inflight.count + 1ull, sizeof(t->origins[0]));
+	if (!t->restored || !t->origins)
 		return -ENOMEM;
 	while (mqtt_session_restored(&t->session, &packet_id, &m, &qos)) {
 		struct ring_record *rec = own_record(&m, qos);
 
 		if (!rec)
 			return -ENOMEM;
+		t->origins[t->restored_count] = m.origin;
 		t->restored[t->restored_count++] = rec;
 		rec->flags |= HOLD_ACK;
 		mqtt_session_attach(&t->session, packet_id, rec);
@@ -403,6 +405,100 @@ static int batch_memory_open(struct target *t)
 	return t->batch && t->waiting && t->packet_bytes && t->iov && t->receive ? 0 : -ENOMEM;
 }
 
+/* --- the ring ----------------------------------------------------------------------------------------------------------------- */
+
+/* A ring in a file takes over what an earlier configuration left: in a lane of its own, each message with its topic. */
+struct ring_limits target_ring_limits(const struct cfg *c, uint32_t cfg_idx, const struct definitions *d)
+{
+	const struct cfg_target *tc = &c->targets[cfg_idx];
+	const struct definition_port *port = &d->ports[cfg_idx];
+	uint32_t headroom_max = 0;
+
+	for (uint32_t i = 0; tc->buffer_path && i < d->channel_count; i++)
+		if (d->channels[i].target_idx == cfg_idx && d->channels[i].headroom_bytes > headroom_max)
+			headroom_max = d->channels[i].headroom_bytes;
+	return (struct ring_limits){
+		.message_count = tc->buffer_messages,
+		.record_bytes_max = (uint32_t)min_u64(
+			RING_RECORD_BYTES_MAX, (uint64_t)port->record_bytes_max + headroom_max +
+						       (tc->buffer_path ? sizeof(struct carried_end) : 0)),
+		.lane_count = port->lane_count + (tc->buffer_path ? 1 : 0),
+		.inflight_max = tc->max_inflight + target_batch_max(tc),
+		.max_age_ns = tc->buffer_max_age_ns,
+	};
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* By the channels' numbers among all: what a record says. */
+static struct ring_file_topic *topics_make(const struct target *t)
+{
+	const struct definitions *d = t->publisher->config.definitions;
+	struct ring_file_topic *topics = calloc((size_t)d->channel_count + 1, sizeof(topics[0]));
+
+	for (uint32_t i = 0; topics && i < d->channel_count; i++) {
+		const struct channel *ch = &d->channels[i];
+		bool own = ch->target_idx == t->cfg_idx;
+
+		topics[i] = (struct ring_file_topic){
+			.topic = own ? ch->topic
+				     : bytes_of("-", 1), /* another target's: never in this ring */
+			.props = own && t->props ? t->props[ch->local_idx] : bytes_of(NULL, 0),
+			.expiry_s = ch->expiry_s,
+			.qos = ch->qos,
+			.retain = ch->retain,
+		};
+	}
+	return topics;
+}
+
+static int ring_in_file(struct target *t)
+{
+	const struct publisher_config *p = &t->publisher->config;
+	const char *name = target_text(t, t->config->buffer_path);
+	struct ring_file_topic *topics;
+	char path[4096];
+	int rc;
+
+	if (name[0] != '/' && !p->state_dir) {
+		LOG_WARN("ring",
+			 "target=%s file=%s kept=0 reason=\"there is no state directory: see --state-dir\"",
+			 target_name(t), name);
+		name = "/dev/null/none"; /* says so in the status, too */
+	}
+	topics = topics_make(t);
+	if (!topics)
+		return -ENOMEM;
+	snprintf(path, sizeof(path), "%s%s%s",
+		 name[0] == '/' ? ""
+		 : p->state_dir ? p->state_dir
+				: "",
+		 name[0] == '/' ? "" : "/", name);
+	if (t->restored_count)
+		qsort(t->origins, t->restored_count, sizeof(t->origins[0]), by_number);
+	const struct ring_file_config config = {
+		.path = path,
+		.limits = target_ring_limits(p->cfg, t->cfg_idx, p->definitions),
+		.topics = topics,
+		.topic_count = p->definitions->channel_count,
+		.epoch = prng_next(&t->publisher->prng),
+	};
+
+	rc = ring_file_open(&t->ring_file, &config, t->origins, t->restored_count, target_now(t),
+			    turn_wall(&t->publisher->turn));
+	free(topics);
+	if (rc < 0)
+		return rc;
+	definitions_attach_ring(p->definitions, t->cfg_idx, t->ring_file.ring);
+	t->ring = t->ring_file.ring;
+	return 0;
+}
+
 /* The headroom of records was sized without us. */
 static void check_headroom(const struct target *t)
 {
@@ -429,14 +525,14 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 		.cfg_idx = cfg_idx,
 		.slot = slot,
 		.timer = {.owner_idx = slot},
-		.ring = p->config.definitions->ports[cfg_idx].ring,
+		.ring = p->config.definitions->ports[cfg_idx].ring, /* NULL: it is in a file */
 		.link_deadline = MONO_NEVER,
 		.flush_deadline = MONO_NEVER,
 		.part_deadline = MONO_NEVER,
 		.first_deadline = MONO_NEVER,
 		.session_file.handle = -1,
+		.ring_file.handle = -1,
 	};
-	ASSERT(t->ring);
 	t->backoff = (struct backoff){.base_ns = t->config->reconnect_base_ns,
 				      .cap_ns = t->config->reconnect_cap_ns,
 				      .stable_ns = t->config->reconnect_stable_ns};
@@ -455,10 +551,13 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 		rc = channel_props_make(t);
 	if (rc == 0)
 		rc = own_records_make(t);
+	if (rc == 0 && t->config->buffer_path)
+		rc = ring_in_file(t);
 	if (rc < 0) {
 		target_close(t);
 		return rc;
 	}
+	ASSERT(t->ring);
 	check_headroom(t);
 	stream_init(&t->stream, p->loop, &target_stream_user, t->receive, t->config->max_packet_bytes);
 	target_enter(t, t->enabled ? TARGET_CONNECTING : TARGET_DISABLED, "");
@@ -493,4 +592,6 @@ void target_close(struct target *t)
 	free(t->farewell);
 	inbound_close(&t->inbound);
 	session_file_close(&t->session_file);
+	ring_file_close(&t->ring_file);
+	free(t->origins);
 }

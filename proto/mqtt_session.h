@@ -214,6 +214,7 @@ struct mqtt_message {
 	uint32_t expiry_s;  /* from time_ns on; 0: never */
 	uint32_t expiry_left_s; /* now; at least 1 where there is an expiry */
 	uint64_t time_ns;
+	uint64_t origin;      /* kept in the store beside it; 0: none */
 	uint32_t channel_idx; /* for its alias */
 	uint8_t qos;
 	bool retain;

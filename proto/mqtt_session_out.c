@@ -222,6 +222,7 @@ static void keep(struct mqtt_session *s, uint16_t id, const struct mqtt_message 
 						      .props = m->props,
 						      .payload = bytes_of(m->payload, m->payload_bytes),
 						      .time_ns = m->time_ns,
+						      .origin = m->origin,
 						      .expiry_s = m->expiry_s,
 						      .retain = m->retain});
 	mqtt_store_set(&s->store, id, (enum mqtt_inflight_state)s->inflight.entries[id].state);

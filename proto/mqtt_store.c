@@ -5,7 +5,7 @@
 #include "core/crc32c.h"
 
 #define MAGIC          0x6e6f6973736573ull /* "session" */
-#define LAYOUT_VERSION 1u
+#define LAYOUT_VERSION 2u
 #define IDS_A_WORD     48u
 #define INBOUND_WORDS  (65536u / IDS_A_WORD + 1)
 #define STATE_SHIFT    16u
@@ -30,6 +30,7 @@ struct slot_head {
 	uint32_t crc; /* of all that follows in the slot */
 	uint32_t payload_bytes;
 	uint64_t time_ns;
+	uint64_t origin;
 	uint32_t props_bytes;
 	uint32_t expiry_s;
 	uint16_t topic_bytes;
@@ -37,7 +38,7 @@ struct slot_head {
 	uint8_t spare[5];
 };
 
-static_assert(sizeof(struct slot_head) == 32, "a slot's head has no padding to be checked");
+static_assert(sizeof(struct slot_head) == 40, "a slot's head has no padding to be checked");
 static_assert(sizeof(struct mqtt_store_header) % 8 == 0, "words follow the header");
 static_assert(MQTT_INFLIGHT_RELEASED < 4, "a state takes two bits of a word");
 
@@ -340,6 +341,7 @@ void mqtt_store_keep(struct mqtt_store *s, uint16_t id, const struct mqtt_stored
 	struct slot_head head = {
 		.payload_bytes = (uint32_t)m->payload.size,
 		.time_ns = m->time_ns,
+		.origin = m->origin,
 		.props_bytes = (uint32_t)m->props.size,
 		.expiry_s = m->expiry_s,
 		.topic_bytes = (uint16_t)m->topic.size,
@@ -376,6 +378,7 @@ bool mqtt_store_message(const struct mqtt_store *s, uint16_t id, struct mqtt_sto
 		.props = bytes_of(slot + head.topic_bytes, head.props_bytes),
 		.payload = bytes_of(slot + head.topic_bytes + head.props_bytes, head.payload_bytes),
 		.time_ns = head.time_ns,
+		.origin = head.origin,
 		.expiry_s = head.expiry_s,
 		.retain = head.retain,
 	};

@@ -49,6 +49,7 @@ struct mqtt_store {
 struct mqtt_stored {
 	struct bytes topic, props, payload; /* props: without Topic Alias and Message Expiry Interval */
 	uint64_t time_ns;                   /* when it was made */
+	uint64_t origin;                    /* the owner's name for it; 0: none */
 	uint32_t expiry_s;                  /* from then on; 0: never */
 	bool retain;
 };

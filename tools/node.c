@@ -15,20 +15,6 @@
 #define DRAIN_NS           (4 * NS_PER_S)
 #define THREAD_STACK_BYTES (256u << 10)
 
-static struct ring_limits limits_of(const struct cfg *c, const struct definitions *d, uint32_t target_idx)
-{
-	const struct definition_port *port = &d->ports[target_idx];
-
-	return (struct ring_limits){
-		.message_count = c->targets[target_idx].buffer_messages,
-		.record_bytes_max = port->record_bytes_max,
-		.lane_count = port->lane_count,
-		.inflight_max = c->targets[target_idx].max_inflight +
-				target_batch_max(&c->targets[target_idx]),
-		.max_age_ns = c->targets[target_idx].buffer_max_age_ns,
-	};
-}
-
 int node_budget(const struct cfg *c, struct node_budget *out)
 {
 	struct tag_table tags;
@@ -44,7 +30,7 @@ int node_budget(const struct cfg *c, struct node_budget *out)
 	}
 	*out = (struct node_budget){0};
 	for (uint32_t i = 0; i < c->target_count; i++) {
-		struct ring_limits limits = limits_of(c, d, i);
+		struct ring_limits limits = target_ring_limits(c, i, d);
 
 		out->rings += ring_size_bytes(&limits);
 	}
@@ -110,8 +96,13 @@ static void switches_open(struct node *n)
 static int rings_open(struct node *n, const char **why)
 {
 	for (uint32_t i = 0; i < n->cfg->target_count; i++) {
-		struct ring_limits limits = limits_of(n->cfg, n->definitions, i);
-		int rc = ring_open(&n->rings[i], &limits);
+		struct ring_limits limits = target_ring_limits(n->cfg, i, n->definitions);
+		int rc;
+
+		if (n->cfg->targets[i]
+			    .buffer_path) /* the target opens it, when it knows what its session has */
+			continue;
+		rc = ring_open(&n->rings[i], &limits);
 
 		if (rc < 0) {
 			*why = "a target's buffer does not fit into memory: lower its buffer.messages";
@@ -140,10 +131,11 @@ static int publishers_open(struct node *n, const char *base_dir, const char *sta
 		int rc = publisher_open(&n->publishers[i], &config);
 
 		if (rc < 0) {
-			*why = rc == -EBUSY ? "a target's session file is in use: is another ringmaind "
-					      "running with "
-					      "this --state-dir?"
-					    : loop_open_hint(rc);
+			*why = rc == -EBUSY
+				       ? "a target's session or ring file is in use: is another ringmaind "
+					 "running with "
+					 "this --state-dir?"
+				       : loop_open_hint(rc);
 			return rc;
 		}
 		n->publisher_count++;
@@ -152,6 +144,7 @@ static int publishers_open(struct node *n, const char *base_dir, const char *sta
 
 			n->publisher_of_target[target_idx] = &n->publishers[i];
 			n->slot_of_target[target_idx] = slot;
+			n->rings[target_idx] = n->definitions->ports[target_idx].ring;
 		}
 	}
 	return 0;
@@ -213,7 +206,7 @@ void node_close(struct node *n)
 		publisher_close(&n->publishers[i]);
 	definitions_close(n->definitions);
 	for (uint32_t i = 0; n->rings && i < n->cfg->target_count; i++)
-		if (n->rings[i])
+		if (n->rings[i] && !n->cfg->targets[i].buffer_path)
 			ring_close(n->rings[i]);
 	tag_table_close(&n->tags);
 	free(n->rings);

@@ -224,20 +224,20 @@ static void make_folder_of(const char *path)
 		LOG_WARN("daemon", "control=%s reason=\"cannot make its folder: %s\"", path, strerror(errno));
 }
 
-/* Only sessions that a server keeps need it. NULL: it cannot be had, and they end with this process. */
+/* Only sessions that a server keeps, and rings in files, need it. NULL: it cannot be had, and they end with this process. */
 static const char *state_dir_make(const struct options *o, const struct cfg *c)
 {
 	bool is_needed = false;
 
 	for (uint32_t i = 0; i < c->target_count; i++)
-		is_needed |= !c->targets[i].clean_start;
+		is_needed |= !c->targets[i].clean_start || c->targets[i].buffer_path;
 	if (!is_needed)
 		return access(o->state_dir, W_OK) == 0 ? o->state_dir : NULL;
 	if (mkdir(o->state_dir, 0750) == 0 || (errno == EEXIST && access(o->state_dir, W_OK) == 0))
 		return o->state_dir;
 	LOG_WARN("daemon",
-		 "state_dir=%s reason=\"%s: sessions of targets with clean_start: false end with this "
-		 "process; "
+		 "state_dir=%s reason=\"%s: sessions of targets with clean_start: false, and rings "
+		 "with a path, end with this process; "
 		 "make the folder, or name another with --state-dir\"",
 		 o->state_dir, strerror(errno));
 	return NULL;

@@ -142,7 +142,6 @@ TEST(a_message_arrives_as_it_was_committed)
 	EXPECT_EQ(rec->time_ns, 6);
 	EXPECT_EQ(rec->sequence, 1);
 	EXPECT_EQ(rec->flags, 0);
-	EXPECT_EQ(rec->cookie, 0);
 	EXPECT_MEM(ring_payload(rec), "hello", 5);
 	ring_release(r, rec);
 	finish(r);

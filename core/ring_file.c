@@ -1,0 +1,311 @@
+#include "core/ring_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/carried.h"
+#include "core/crc32c.h"
+#include "core/log.h"
+#include "core/ring_layout.h"
+
+#define PATH_BYTES           4096
+#define CARRIED_HEADER_BYTES 24u /* as CHANNEL_HEADER_BYTES of core/definition.h, which is not for here */
+
+struct paths {
+	char file[PATH_BYTES], made[PATH_BYTES], bad[PATH_BYTES];
+};
+
+struct old_file {
+	int handle;
+	void *memory;
+	uint64_t memory_bytes;
+	struct ring_scan scan;
+	bool sound;
+};
+
+static void say(struct ring_file *f, const char *what, const char *why)
+{
+	snprintf(f->state, sizeof(f->state), "%s: %.120s", what, why);
+}
+
+/* --- the old file --------------------------------------------------------------------------------------------------- */
+
+static void set_aside(struct ring_file *f, const struct paths *p, const char *why)
+{
+	say(f, "the ring file was moved aside as .bad, and begun anew", why);
+	LOG_WARN("ring", "file=%s set_aside=%s reason=\"%s\"", p->file, p->bad, why);
+	if (rename(p->file, p->bad) == -1)
+		LOG_WARN("ring", "file=%s reason=\"cannot move it aside: %s\"", p->file, strerror(errno));
+}
+
+static int old_open(struct old_file *old, struct ring_file *f, const struct paths *p)
+{
+	const char *why = "";
+	struct stat st;
+	int rc;
+
+	*old = (struct old_file){.handle = open(p->file, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+	if (old->handle == -1) {
+		if (errno != ENOENT)
+			set_aside(f, p, strerror(errno));
+		return 0;
+	}
+	if (flock(old->handle, LOCK_EX | LOCK_NB) == -1)
+		return -EBUSY;
+	if (fstat(old->handle, &st) == -1 || !S_ISREG(st.st_mode) ||
+	    st.st_size < (off_t)RING_FILE_HEADER_BYTES) {
+		set_aside(f, p, "it is no ring file");
+		return 0;
+	}
+	old->memory_bytes = (uint64_t)st.st_size;
+	old->memory = mmap(NULL, old->memory_bytes, PROT_READ, MAP_SHARED, old->handle, 0);
+	if (old->memory == MAP_FAILED) {
+		old->memory = NULL;
+		set_aside(f, p, strerror(errno));
+		return 0;
+	}
+	rc = ring_scan_open(&old->scan, old->memory, old->memory_bytes, &why);
+	if (rc == -ENOMEM)
+		return rc;
+	old->sound = rc == 0;
+	if (!old->sound)
+		set_aside(f, p, why);
+	return 0;
+}
+
+static void old_close(struct old_file *old)
+{
+	if (old->sound)
+		ring_scan_close(&old->scan);
+	if (old->memory)
+		munmap(old->memory, old->memory_bytes);
+	if (old->handle >= 0)
+		close(old->handle);
+}
+
+/* --- the new one ------------------------------------------------------------------------------------------------------ */
+
+static void header_write(struct ring_file *f, const struct ring_file_config *c, uint64_t map_bytes,
+			 struct mono mono, struct wall wall)
+{
+	struct ring_file_header *h = f->memory;
+	uint8_t *table = (uint8_t *)f->memory + RING_FILE_HEADER_BYTES + map_bytes;
+	uint64_t table_bytes = ring_topics_bytes(c->topics, c->topic_count);
+	struct writer w = writer_of(table, table_bytes);
+
+	ring_topics_write(&w, c->topics, c->topic_count);
+	ASSERT(!w.failed);
+	*h = (struct ring_file_header){
+		.magic = RING_MAGIC,
+		.layout_version = RING_LAYOUT_VERSION,
+		.limits = c->limits,
+		.epoch = c->epoch,
+		.wall_minus_mono_ns = wall.ns - (int64_t)mono.ns,
+		.map_bytes = map_bytes,
+		.topic_bytes = table_bytes,
+		.topic_count = c->topic_count,
+		.topic_crc = crc32c(0, table, table_bytes),
+	};
+	h->header_crc = ring_file_header_crc(h);
+}
+
+static int file_map(struct ring_file *f, const struct ring_file_config *c, const char *path)
+{
+	uint64_t map_bytes = ring_map_bytes(&c->limits);
+	int rc;
+
+	if (map_bytes == 0)
+		return -EINVAL;
+	f->memory_bytes = RING_FILE_HEADER_BYTES + map_bytes + ring_topics_bytes(c->topics, c->topic_count);
+	f->handle = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (f->handle == -1)
+		return -errno;
+	if (flock(f->handle, LOCK_EX | LOCK_NB) == -1)
+		return -EBUSY;
+	rc = posix_fallocate(f->handle, 0, (off_t)f->memory_bytes);
+	if (rc != 0)
+		return -rc;
+	f->memory = mmap(NULL, f->memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f->handle, 0);
+	if (f->memory == MAP_FAILED) {
+		f->memory = NULL;
+		return -errno;
+	}
+	return 0;
+}
+
+static void file_unmap(struct ring_file *f)
+{
+	if (f->ring)
+		ring_close(f->ring);
+	if (f->memory)
+		munmap(f->memory, f->memory_bytes);
+	if (f->handle >= 0)
+		close(f->handle);
+	f->ring = NULL;
+	f->memory = NULL;
+	f->handle = -1;
+}
+
+/* --- taking over ------------------------------------------------------------------------------------------------------ */
+
+static bool is_known(const uint64_t *origins, uint32_t count, uint64_t origin)
+{
+	uint32_t low = 0, high = count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (origins[middle] < origin)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < count && origins[low] == origin;
+}
+
+/* Its time as this boot's clock would have said it; what is from before the boot is as old as the boot. */
+static struct mono time_here(const struct ring_file_header *old, uint64_t time_ns, struct mono mono,
+			     struct wall wall)
+{
+	int64_t here = (int64_t)time_ns + old->wall_minus_mono_ns - (wall.ns - (int64_t)mono.ns);
+
+	if (here < 1)
+		here = 1;
+	return (struct mono){.ns = min_u64((uint64_t)here, mono.ns)};
+}
+
+static bool take_one(struct ring_file *f, const struct ring_scan_message *m, struct mono time)
+{
+	const struct ring_limits *l = &f->ring->limits;
+	uint64_t headroom = CARRIED_HEADER_BYTES + m->topic.topic.size + m->topic.props.size;
+	uint64_t bytes = carried_bytes(m->topic.topic.size, m->topic.props.size, m->payload.size);
+	uint8_t *payload;
+	struct writer w;
+
+	if (headroom + bytes > l->record_bytes_max)
+		return false;
+	payload = ring_reserve(f->ring, l->lane_count - 1, (uint32_t)headroom, (uint32_t)bytes, time);
+	if (!payload)
+		return false;
+	w = writer_of(payload, bytes);
+	write_bytes(&w, m->payload.ptr, m->payload.size);
+	write_bytes(&w, m->topic.props.ptr, m->topic.props.size);
+	carried_write_end(&w, m->topic.topic, m->topic.props.size, m->topic.expiry_s, m->topic.qos,
+			  m->topic.retain);
+	ring_commit(f->ring, l->lane_count - 1, CHANNEL_CARRIED, (uint32_t)bytes, time);
+	return true;
+}
+
+static void take_over(struct ring_file *f, struct old_file *old, const uint64_t *origins,
+		      uint32_t origin_count, struct mono mono, struct wall wall)
+{
+	struct ring_scan_message m;
+
+	while (ring_scan_next(&old->scan, false, &m)) {
+		if (is_known(origins, origin_count, m.origin))
+			f->known_count++;
+		else if (take_one(f, &m, time_here(old->scan.header, m.time_ns, mono, wall)))
+			f->restored_count++;
+		else
+			f->unfit_count++;
+	}
+	f->broken_count = old->scan.broken_count;
+}
+
+static int make_new(struct ring_file *f, const struct ring_file_config *c, const struct paths *p,
+		    struct old_file *old, const uint64_t *origins, uint32_t origin_count, struct mono mono,
+		    struct wall wall)
+{
+	int rc = file_map(f, c, p->made);
+
+	if (rc < 0)
+		return rc;
+	rc = ring_open_in(&f->ring, &c->limits, (uint8_t *)f->memory + RING_FILE_HEADER_BYTES);
+	if (rc < 0)
+		return rc;
+	header_write(f, c, ring_map_bytes(&c->limits), mono, wall);
+	if (old->sound)
+		take_over(f, old, origins, origin_count, mono, wall);
+	if (fdatasync(f->handle) == -1 || rename(p->made, p->file) == -1)
+		return -errno;
+	return 0;
+}
+
+static int paths_make(struct paths *p, const char *path)
+{
+	size_t size = strlen(path);
+
+	if (size + 8 > sizeof(p->file))
+		return -ENAMETOOLONG;
+	memcpy(p->file, path, size + 1);
+	memcpy(p->made, path, size);
+	memcpy(p->made + size, ".new", 5);
+	memcpy(p->bad, path, size);
+	memcpy(p->bad + size, ".bad", 5);
+	return 0;
+}
+
+static void tell(const struct ring_file *f, const struct paths *p)
+{
+	if (f->restored_count + f->known_count + f->broken_count + f->unfit_count)
+		LOG_INFO("ring", "file=%s restored=%llu with_the_session=%llu broken=%llu too_large=%llu",
+			 p->file, (unsigned long long)f->restored_count, (unsigned long long)f->known_count,
+			 (unsigned long long)f->broken_count, (unsigned long long)f->unfit_count);
+}
+
+int ring_file_open(struct ring_file *f, const struct ring_file_config *c, const uint64_t *origins,
+		   uint32_t origin_count, struct mono mono, struct wall wall)
+{
+	struct old_file old = {.handle = -1};
+	struct paths *p = malloc(sizeof(*p));
+	int rc;
+
+	*f = (struct ring_file){.handle = -1, .epoch = c->epoch};
+	if (!p)
+		return -ENOMEM;
+	rc = paths_make(p, c->path);
+	if (rc == 0)
+		rc = old_open(&old, f, p);
+	if (rc == 0)
+		rc = make_new(f, c, p, &old, origins, origin_count, mono, wall);
+	if (rc < 0) {
+		file_unmap(f);
+		f->restored_count = f->known_count = f->unfit_count = 0;
+	} else {
+		tell(f, p);
+	}
+	old_close(&old);
+	if (rc < 0 && rc != -EBUSY && rc != -ENOMEM && rc != -EINVAL) {
+		/* The old file stays as it is, for a start with room on the disk. */
+		say(f, "in memory, because the ring file cannot be made", strerror(-rc));
+		LOG_WARN("ring", "file=%s kept=0 reason=\"%s: the ring is in memory; a crash would lose it\"",
+			 c->path, strerror(-rc));
+		rc = ring_open(&f->ring, &c->limits);
+	}
+	free(p);
+	return rc;
+}
+
+void ring_file_close(struct ring_file *f)
+{
+	file_unmap(f);
+}
+
+uint64_t ring_file_origin(const struct ring_file *f, const struct ring_record *rec)
+{
+	return f->handle < 0 ? 0 : ring_origin(f->epoch, rec->lane_idx, rec->sequence);
+}
+
+int ring_file_sync(const struct ring_file *f)
+{
+	if (f->handle < 0)
+		return 0;
+	return fdatasync(f->handle) == -1 ? -errno : 0;
+}

@@ -1,0 +1,306 @@
+#include "core/ring_scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/carried.h"
+#include "core/crc32c.h"
+#include "core/ring_file.h"
+#include "core/ring_layout.h"
+
+#define TOPIC_HEAD_BYTES 12u /* topic 2, properties 4, expiry 4, QoS 1, retain 1 */
+
+uint64_t ring_origin(uint64_t epoch, uint32_t lane_idx, uint64_t sequence)
+{
+	uint64_t h = (epoch ^ sequence * 0x9e3779b97f4a7c15ull) + lane_idx * 0xff51afd7ed558ccdull;
+
+	h = (h ^ h >> 31) * 0xbf58476d1ce4e5b9ull;
+	return (h ^ h >> 29) | 1;
+}
+
+static int distrust(const char **why, const char *text)
+{
+	*why = text;
+	return -EINVAL;
+}
+
+/* --- topics ------------------------------------------------------------------------------------------------------- */
+
+uint64_t ring_topics_bytes(const struct ring_file_topic *topics, uint32_t count)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		bytes += TOPIC_HEAD_BYTES + topics[i].topic.size + topics[i].props.size;
+	return bytes;
+}
+
+void ring_topics_write(struct writer *w, const struct ring_file_topic *topics, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		write_u16(w, (uint16_t)topics[i].topic.size);
+		write_u32(w, (uint32_t)topics[i].props.size);
+		write_u32(w, topics[i].expiry_s);
+		write_u8(w, topics[i].qos);
+		write_u8(w, topics[i].retain);
+		write_bytes(w, topics[i].topic.ptr, topics[i].topic.size);
+		write_bytes(w, topics[i].props.ptr, topics[i].props.size);
+	}
+}
+
+static int topics_read(struct ring_scan *s, struct bytes table, const char **why)
+{
+	struct reader r = reader_of(table);
+
+	s->topics = calloc((size_t)s->header->topic_count + 1, sizeof(s->topics[0]));
+	if (!s->topics)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->header->topic_count && !r.failed; i++) {
+		struct ring_file_topic *t = &s->topics[i];
+		uint16_t topic_bytes = read_u16(&r);
+		uint32_t props_bytes = read_u32(&r);
+
+		t->expiry_s = read_u32(&r);
+		t->qos = read_u8(&r) & 3;
+		t->retain = read_u8(&r) != 0;
+		t->topic = read_bytes(&r, topic_bytes);
+		t->props = read_bytes(&r, props_bytes);
+		if (t->topic.size == 0 || t->qos == 3)
+			r.failed = true;
+	}
+	return r.failed ? distrust(why, "its table of topics is not what was written") : 0;
+}
+
+/* --- the image ---------------------------------------------------------------------------------------------------- */
+
+uint32_t ring_file_header_crc(const struct ring_file_header *h)
+{
+	struct ring_file_header copy = *h;
+
+	copy.header_crc = 0;
+	return crc32c(0, &copy, sizeof(copy));
+}
+
+static int header_check(const struct ring_file_header *h, uint64_t image_bytes, const char **why)
+{
+	if (image_bytes < RING_FILE_HEADER_BYTES || h->magic != RING_MAGIC)
+		return distrust(why, "it is no ring file");
+	if (h->layout_version != RING_LAYOUT_VERSION)
+		return distrust(why, "another version of ringmain wrote it");
+	if (h->header_crc != ring_file_header_crc(h))
+		return distrust(why, "its header is not what was written");
+	if (h->map_bytes == 0 || h->map_bytes != ring_map_bytes(&h->limits) || h->topic_bytes > image_bytes ||
+	    h->topic_count > h->topic_bytes / TOPIC_HEAD_BYTES || h->map_bytes > image_bytes ||
+	    RING_FILE_HEADER_BYTES + h->map_bytes + h->topic_bytes > image_bytes)
+		return distrust(why, "its size is not what it says");
+	return 0;
+}
+
+static int by_lane_and_position(const void *a, const void *b)
+{
+	const struct ring_scan_segment *x = a, *y = b;
+
+	if (x->lane_idx != y->lane_idx)
+		return x->lane_idx > y->lane_idx ? 1 : -1;
+	return (x->position > y->position) - (x->position < y->position);
+}
+
+static struct ring_record *record_at(const struct ring_scan *s, uint32_t idx, uint32_t at)
+{
+	return (struct ring_record *)(uintptr_t)(s->records + (uint64_t)idx * s->segment_bytes +
+						 (uint64_t)at * RING_UNIT_BYTES);
+}
+
+/* The segments that have something, and whose it is. */
+static int segments_read(struct ring_scan *s, const struct ring_segment *segments, uint32_t lap_shift)
+{
+	s->segments = calloc((size_t)s->segment_count + 1, sizeof(s->segments[0]));
+	if (!s->segments)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->segment_count; i++) {
+		uint64_t word = atomic_load_explicit(&segments[i].word, memory_order_acquire);
+		uint64_t committed = atomic_load_explicit(&segments[i].committed, memory_order_acquire);
+		uint64_t position = ring_position(word);
+		uint64_t fill = committed ^ (position >> lap_shift << RING_FILL_BITS);
+		uint32_t lane_idx;
+
+		if (ring_state(word) >= RING_SEG_FREE || (position & (s->segment_count - 1)) != i ||
+		    fill == 0)
+			continue; /* a committed word of an earlier lap reads as a huge fill */
+		if (fill >= 1u << RING_FILL_BITS)
+			continue;
+		lane_idx = record_at(s, i, 0)->lane_idx;
+		if (fill * RING_UNIT_BYTES > s->segment_bytes || lane_idx >= s->header->limits.lane_count) {
+			s->broken_count++;
+			continue;
+		}
+		s->segments[s->used_count++] = (struct ring_scan_segment){.position = position,
+									  .idx = i,
+									  .lane_idx = lane_idx,
+									  .fill = (uint32_t)fill,
+									  .state = (int)ring_state(word)};
+	}
+	if (s->used_count)
+		qsort(s->segments, s->used_count, sizeof(s->segments[0]), by_lane_and_position);
+	for (uint32_t i = 0; i < s->used_count; i++) {
+		struct ring_scan_cursor *c = &s->cursors[s->segments[i].lane_idx];
+
+		if (c->end == 0)
+			c->segment = i;
+		c->end = i + 1;
+	}
+	return 0;
+}
+
+int ring_scan_open(struct ring_scan *s, const void *image, uint64_t image_bytes, const char **why)
+{
+	const struct ring_file_header *h = image;
+	struct ring_map_offsets o;
+	struct ring_shape shape;
+	const uint8_t *map;
+	int rc = header_check(h, image_bytes, why);
+
+	*s = (struct ring_scan){.header = h};
+	if (rc < 0)
+		return rc;
+	if (ring_shape_of(&h->limits, &shape) < 0)
+		return distrust(why, "its limits are out of range");
+	o = ring_map_offsets(&h->limits, &shape);
+	map = (const uint8_t *)image + RING_FILE_HEADER_BYTES;
+	s->records = map + o.records;
+	s->segment_bytes = shape.segment_bytes;
+	s->segment_count = shape.segment_count;
+	struct bytes table = bytes_of(map + h->map_bytes, h->topic_bytes);
+
+	if (crc32c(0, table.ptr, table.size) != h->topic_crc)
+		return distrust(why, "its table of topics is not what was written");
+	rc = topics_read(s, table, why);
+	if (rc == 0)
+		rc = segments_read(s, (const struct ring_segment *)(const void *)(map + o.segments),
+				   (uint32_t)__builtin_ctz(shape.segment_count));
+	if (rc < 0)
+		ring_scan_close(s);
+	return rc;
+}
+
+void ring_scan_close(struct ring_scan *s)
+{
+	free(s->segments);
+	free(s->topics);
+	s->segments = NULL;
+	s->topics = NULL;
+}
+
+/* --- messages ------------------------------------------------------------------------------------------------------- */
+
+/* The record at the cursor, where it is whole: its size, its lane, its check sum. */
+static struct ring_record *record_whole(const struct ring_scan *s, const struct ring_scan_segment *seg,
+					uint32_t at, uint32_t *units)
+{
+	uint64_t left = (uint64_t)(seg->fill - at) * RING_UNIT_BYTES;
+	struct ring_record *rec = record_at(s, seg->idx, at);
+	struct ring_record head;
+
+	if (left < sizeof(head))
+		return NULL;
+	head = *rec;
+	if (head.headroom_bytes > s->header->limits.record_bytes_max ||
+	    head.payload_bytes > s->header->limits.record_bytes_max - head.headroom_bytes ||
+	    sizeof(head) + head.headroom_bytes + head.payload_bytes > left ||
+	    head.lane_idx != seg->lane_idx || head.segment_idx != seg->idx)
+		return NULL;
+	*units = ring_record_units(head.headroom_bytes, head.payload_bytes);
+	return *units <= seg->fill - at && ring_record_crc(rec) == head.crc32c ? rec : NULL;
+}
+
+/* A carried message's own words; its end is at the end of the payload. */
+static bool carried_whole(const struct ring_record *rec, const uint8_t *payload,
+			  struct ring_scan_message *out)
+{
+	struct carried_end end;
+
+	if (rec->payload_bytes < sizeof(end))
+		return false;
+	memcpy(&end, payload + rec->payload_bytes - sizeof(end), sizeof(end));
+	if ((uint64_t)end.topic_bytes + end.props_bytes > rec->payload_bytes - sizeof(end) ||
+	    end.topic_bytes == 0 || end.topic_bytes > UINT16_MAX || end.qos > 2)
+		return false;
+	uint32_t payload_bytes = rec->payload_bytes - (uint32_t)sizeof(end) - end.topic_bytes -
+				 end.props_bytes;
+
+	out->payload = bytes_of(payload, payload_bytes);
+	out->topic = (struct ring_file_topic){
+		.props = bytes_of(payload + payload_bytes, end.props_bytes),
+		.topic = bytes_of(payload + payload_bytes + end.props_bytes, end.topic_bytes),
+		.expiry_s = end.expiry_s,
+		.qos = end.qos,
+		.retain = end.retain != 0,
+	};
+	return true;
+}
+
+static bool message_of(const struct ring_scan *s, struct ring_record *rec, struct ring_scan_message *out)
+{
+	const uint8_t *payload = ring_payload(rec);
+
+	*out = (struct ring_scan_message){
+		.time_ns = rec->time_ns,
+		.sequence = rec->sequence,
+		.lane_idx = rec->lane_idx,
+		.origin = ring_origin(s->header->epoch, rec->lane_idx, rec->sequence),
+		.done = (rec->flags & RING_RECORD_DONE) != 0,
+	};
+	if (rec->channel_idx == CHANNEL_CARRIED)
+		return carried_whole(rec, payload, out);
+	if (rec->channel_idx >= s->header->topic_count)
+		return false;
+	out->topic = s->topics[rec->channel_idx];
+	out->payload = bytes_of(payload, rec->payload_bytes);
+	return true;
+}
+
+/* The lane's next whole record; what is behind a broken one in its segment is not looked for. */
+static struct ring_record *peek(struct ring_scan *s, struct ring_scan_cursor *c, uint32_t *units)
+{
+	for (; c->segment < c->end; c->segment++, c->at = 0) {
+		const struct ring_scan_segment *seg = &s->segments[c->segment];
+		struct ring_record *rec;
+
+		if (c->at >= seg->fill)
+			continue;
+		rec = record_whole(s, seg, c->at, units);
+		if (rec)
+			return rec;
+		s->broken_count++;
+	}
+	return NULL;
+}
+
+bool ring_scan_next(struct ring_scan *s, bool with_done, struct ring_scan_message *out)
+{
+	for (;;) {
+		struct ring_record *oldest = NULL;
+		uint32_t lane_idx = 0, oldest_units = 0;
+
+		for (uint32_t i = 0; i < s->header->limits.lane_count; i++) {
+			uint32_t units;
+			struct ring_record *rec = peek(s, &s->cursors[i], &units);
+
+			if (rec && (!oldest || rec->time_ns < oldest->time_ns)) {
+				oldest = rec;
+				oldest_units = units;
+				lane_idx = i;
+			}
+		}
+		if (!oldest)
+			return false;
+		s->cursors[lane_idx].at += oldest_units;
+		if (!message_of(s, oldest, out)) {
+			s->broken_count++;
+			continue;
+		}
+		s->done_count += out->done;
+		if (with_done || !out->done)
+			return true;
+	}
+}
