@@ -5,13 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/carried.h"
 #include "core/crc32c.h"
+#include "core/file_lock.h"
 #include "core/log.h"
 #include "core/ring_layout.h"
 
@@ -57,7 +57,7 @@ static int old_open(struct old_file *old, struct ring_file *f, const struct path
 			set_aside(f, p, strerror(errno));
 		return 0;
 	}
-	if (flock(old->handle, LOCK_EX | LOCK_NB) == -1)
+	if (file_lock(old->handle, p->file) < 0)
 		return -EBUSY;
 	if (fstat(old->handle, &st) == -1 || !S_ISREG(st.st_mode) ||
 	    st.st_size < (off_t)RING_FILE_HEADER_BYTES) {
@@ -124,11 +124,13 @@ static int file_map(struct ring_file *f, const struct ring_file_config *c, const
 	if (map_bytes == 0)
 		return -EINVAL;
 	f->memory_bytes = RING_FILE_HEADER_BYTES + map_bytes + ring_topics_bytes(c->topics, c->topic_count);
-	f->handle = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	f->handle = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (f->handle == -1)
 		return -errno;
-	if (flock(f->handle, LOCK_EX | LOCK_NB) == -1)
+	if (file_lock(f->handle, path) < 0)
 		return -EBUSY;
+	if (ftruncate(f->handle, 0) == -1) /* not before the lock: another process may be filling it */
+		return -errno;
 	rc = posix_fallocate(f->handle, 0, (off_t)f->memory_bytes);
 	if (rc != 0)
 		return -rc;

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/file_lock.h"
 #include "core/log.h"
 #include "core/topic.h"
 
@@ -68,7 +68,7 @@ static int old_open(struct old_file *old, const struct session_file_config *c, c
 			set_aside(c, p, strerror(errno));
 		return 0;
 	}
-	if (flock(old->handle, LOCK_EX | LOCK_NB) == -1)
+	if (file_lock(old->handle, p->file) < 0)
 		return -EBUSY;
 	if (fstat(old->handle, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
 	    (uint64_t)st.st_size > FILE_BYTES_MAX) {
@@ -172,8 +172,10 @@ static int map_new(struct session_file *f, const char *path)
 	f->handle = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (f->handle == -1)
 		return -errno;
-	if (flock(f->handle, LOCK_EX | LOCK_NB) == -1)
+	if (file_lock(f->handle, path) < 0)
 		return -EBUSY;
+	if (ftruncate(f->handle, 0) == -1) /* not before the lock: another process may be filling it */
+		return -errno;
 	/* Not before it is ours: another process may have it mapped. */
 	if (ftruncate(f->handle, 0) == -1)
 		return -errno;

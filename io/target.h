@@ -97,7 +97,7 @@ struct target {
 	uint32_t batch_max;
 	struct ring_record *
 		*waiting; /* taken, and not taken by the kernel when the connection was lost: first to go */
-	uint32_t waiting_count;
+	uint32_t waiting_count, waiting_max;
 	uint32_t *packet_bytes;     /* beside batch */
 	uint32_t control_bytes;     /* before the batch in the present send */
 	uint64_t sent_before_bytes; /* of this connection, before the present send */

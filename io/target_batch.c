@@ -297,8 +297,7 @@ void target_batch_recover(struct target *t)
 		    rec != t->farewell) /* of another connection, they would mean nothing */
 			t->batch[kept++] = rec;
 	}
-	ASSERT(kept + t->waiting_count <=
-	       target_waiting_max(t->config)); /* all that we hold: see fill_from_ring */
+	ASSERT(kept + t->waiting_count <= t->waiting_max); /* all that we hold: see fill_from_ring */
 	memmove(t->waiting + kept, t->waiting, t->waiting_count * sizeof(t->waiting[0]));
 	memcpy(t->waiting, t->batch, kept * sizeof(t->waiting[0]));
 	t->waiting_count += kept;

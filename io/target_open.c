@@ -329,7 +329,7 @@ uint64_t target_memory_bytes(const struct cfg *c, uint32_t cfg_idx, const struct
 
 	return sizeof(struct target) + tc->max_packet_bytes + 2ull * 4096 +
 	       target_batch_max(tc) * (sizeof(void *) + sizeof(uint32_t) + sizeof(struct iovec)) +
-	       target_waiting_max(tc) * sizeof(void *) +
+	       ((uint64_t)target_waiting_max(tc) + tc->max_inflight) * sizeof(void *) +
 	       (tc->max_inflight + 1ull) * sizeof(struct mqtt_inflight_entry) +
 	       d->ports[cfg_idx].channel_count * sizeof(uint16_t) + mqtt_store_bytes(&shape) +
 	       inbound_memory_bytes(c, cfg_idx);
@@ -394,11 +394,10 @@ static int session_open(struct target *t)
 
 static int batch_memory_open(struct target *t)
 {
-	uint32_t restored_max =
-		t->session.inflight.room; /* a file may have more than the configuration now */
-
+	/* A file may have more in flight than the configuration wants now. */
+	t->waiting_max = target_waiting_max(t->config) + t->session.inflight.room;
 	t->batch = calloc(t->batch_max, sizeof(t->batch[0]));
-	t->waiting = calloc((size_t)target_waiting_max(t->config) + restored_max, sizeof(t->waiting[0]));
+	t->waiting = calloc(t->waiting_max, sizeof(t->waiting[0]));
 	t->packet_bytes = calloc(t->batch_max, sizeof(t->packet_bytes[0]));
 	t->iov = calloc((size_t)t->batch_max + 2, sizeof(t->iov[0]));
 	t->receive = malloc(t->config->max_packet_bytes);

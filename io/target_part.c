@@ -59,7 +59,9 @@ static void part_online(struct target *t)
 	bool late = mono_reached(target_now(t), t->part_deadline);
 
 	if (t->farewell && !t->farewell_said && (late || is_drained(t))) {
-		t->farewell_said = t->farewell_due = true;
+		t->farewell_said = true;
+		/* One of an earlier parting may be in flight still: that one comes, and once is enough. */
+		t->farewell_due = !target_is_held(t->farewell);
 		t->part_deadline = mono_add(target_now(t), t->leaving ? t->publisher->config.drain_ns / 4
 								      : FAREWELL_WAIT_NS);
 		target_pump(t);
@@ -98,7 +100,7 @@ bool target_part_closed(struct target *t)
 		t->left = true;
 		return true;
 	}
-	t->parting = t->farewell_said = t->farewell_due = false;
+	t->parting = t->farewell_said = t->farewell_due = t->goes_first = false;
 	if (t->enabled) /* meanwhile it is wanted again */
 		return false;
 	t->link_deadline = MONO_NEVER;

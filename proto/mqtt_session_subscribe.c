@@ -154,10 +154,10 @@ static bool ask(struct mqtt_session *s, uint32_t filter_idx, struct mqtt_event *
 			session_outbox_add(s, size);
 			if (is_wanted(s, filter_idx))
 				mqtt_store_set_filter_state(&s->store, filter_idx, MQTT_STORE_FILTER_ASKED);
-			enter(s, filter_idx,
-			      is_wanted(s, filter_idx) ? MQTT_SUBSCRIPTION_ASKED    /* NEEDED -> ASKED */
-						       : MQTT_SUBSCRIPTION_LEAVING, /* STALE -> LEAVING */
-			      0);
+			if (is_wanted(s, filter_idx))
+				enter(s, filter_idx, MQTT_SUBSCRIPTION_ASKED, 0); /* NEEDED -> ASKED */
+			else
+				enter(s, filter_idx, MQTT_SUBSCRIPTION_LEAVING, 0); /* STALE -> LEAVING */
 			return false;
 		}
 		(void)identifier_give(s, packet_id);
