@@ -307,8 +307,6 @@ static void check_connect(const struct broker_link *k, const struct wire_packet 
 		sim_fail("%s: CONNECT does not say what the configuration says: level %u clean %d keep-alive "
 			 "%u",
 			 b->names[0], p->level, p->clean, p->keep_alive_s);
-	if (p->level == 5 && !p->clean && b->must_be_clean)
-		broker_violation(k, "asks for a session whose state is lost [MQTT-3.1.2-4]");
 	if (p->level == 5 && x->receive_max &&
 	    (p->props.has_receive_max ? p->props.receive_max : 65535u) != x->receive_max)
 		broker_violation(k, "another receive maximum than the configuration's");
