@@ -34,10 +34,11 @@ uint16_t mqtt_inflight_add(struct mqtt_inflight *t, void *token, uint8_t qos)
 	return id;
 }
 
-/* Takes it out of the free list, which is in order of the identifiers still. */
+/* Takes it out of the free list, which is in order of the identifiers still: on from the last time, if it stands behind. */
 static void free_list_remove(struct mqtt_inflight *t, uint16_t id)
 {
-	uint16_t before = 0, at = t->free_first;
+	uint16_t before = t->free_before < id ? t->free_before : 0;
+	uint16_t at = before ? t->entries[before].newer : t->free_first;
 
 	while (at != id) {
 		ASSERT(at);
@@ -50,20 +51,32 @@ static void free_list_remove(struct mqtt_inflight *t, uint16_t id)
 		t->free_first = t->entries[id].newer;
 	if (t->free_last == id)
 		t->free_last = before;
+	t->free_before = before;
+}
+
+/* The one that was sent before that sequence, looked for around the last one restored; 0: none was. */
+static uint16_t older_than(const struct mqtt_inflight *t, uint64_t sequence)
+{
+	uint16_t at = t->restored;
+
+	while (at && t->entries[at].sequence > sequence)
+		at = t->entries[at].older;
+	if (at == 0)
+		return 0;
+	for (uint16_t next = t->entries[at].newer; next && t->entries[next].sequence <= sequence;
+	     next = t->entries[next].newer)
+		at = next;
+	return at;
 }
 
 void mqtt_inflight_restore(struct mqtt_inflight *t, uint16_t id, enum mqtt_inflight_state state,
 			   uint64_t sequence)
 {
-	uint16_t older = t->newest, newer = 0;
+	uint16_t older = older_than(t, sequence), newer = older ? t->entries[older].newer : t->oldest;
 
 	ASSERT(id >= 1 && id <= t->room);
 	ASSERT(t->entries[id].state == MQTT_INFLIGHT_FREE);
 	free_list_remove(t, id);
-	while (older && t->entries[older].sequence > sequence) {
-		newer = older;
-		older = t->entries[older].older;
-	}
 	t->entries[id] = (struct mqtt_inflight_entry){
 		.state = (uint8_t)state, .older = older, .newer = newer, .sequence = sequence};
 	if (older)
@@ -74,6 +87,7 @@ void mqtt_inflight_restore(struct mqtt_inflight *t, uint16_t id, enum mqtt_infli
 		t->entries[newer].older = id;
 	else
 		t->newest = id;
+	t->restored = id;
 	t->count++;
 }
 

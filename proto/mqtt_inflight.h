@@ -37,6 +37,7 @@ struct mqtt_inflight {
 	uint16_t oldest, newest;
 	uint16_t free_first,
 		free_last; /* taken from the front, given back at the end: an identifier rests before it is used again */
+	uint16_t restored, free_before; /* where mqtt_inflight_restore was the last time, in either list */
 };
 
 /* entries: room + 1 of them, room in 1 .. 65535. */
@@ -46,7 +47,8 @@ void mqtt_inflight_init(struct mqtt_inflight *t, struct mqtt_inflight_entry *ent
 uint16_t mqtt_inflight_add(struct mqtt_inflight *t, void *token, uint8_t qos);
 void mqtt_inflight_free(struct mqtt_inflight *t, uint16_t id);
 
-/* In a table that was only restored to: an identifier of an earlier process, in its place by the sequence. */
+/* In a table that was only restored to: an identifier of an earlier process, in its place by the sequence. O(1) where
+ * identifiers rise and sequences follow one another, also where they begin again in the middle. */
 void mqtt_inflight_restore(struct mqtt_inflight *t, uint16_t id, enum mqtt_inflight_state state,
 			   uint64_t sequence);
 

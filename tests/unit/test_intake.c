@@ -91,6 +91,8 @@ TEST(a_plain_number_or_truth_value_is_the_value)
 	EXPECT_EQ(value_of(M1_B), 0);
 	EXPECT_EQ(take(M1_I, "\"34\""), 1); /* some write numbers in quotes */
 	EXPECT_EQ(value_of(M1_I), 34);
+	EXPECT_EQ(take(M1_I, "\"\\u0033\\u0035\""), 1);
+	EXPECT_EQ(value_of(M1_I), 35);
 	EXPECT_EQ(take(M2_I, "50"), 1); /* a raw value, as a device's: scaled */
 	EXPECT(value_of(M2_I) == 5.0);
 	close_all();

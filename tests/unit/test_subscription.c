@@ -84,10 +84,11 @@ TEST(two_definitions_with_one_filter_are_one_subscription_with_the_higher_qos)
 {
 	open_of("  - {name: d, target: t, mode: subscribe, qos: 0, tags: [m1.x], topic: 'a/+'}\n"
 		"  - {name: e, target: t, mode: subscribe, qos: 1, tags: [m1.y], topic: 'b'}\n"
-		"  - {name: f, target: t, mode: subscribe, qos: 2, tags: [m2.x], topic: 'a/+'}\n",
+		"  - {name: f, target: t, mode: subscribe, qos: 2, tags: [m2.x], topic: 'a/+'}\n"
+		"  - {name: g, target: t, mode: subscribe, qos: 1, tags: [m2.x], topic: 'a/+'}\n",
 		0);
 	EXPECT_EQ(s.count, 2);
-	expect_filter(0, "a/+", 2); /* in the order of the file, by its first */
+	expect_filter(0, "a/+", 3); /* in the order of the file, by its first */
 	expect_filter(1, "b", 1);
 	EXPECT_EQ(s.list[0].qos, 2);
 	EXPECT_EQ(s.list[1].qos, 1);
