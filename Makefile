@@ -129,7 +129,7 @@ sim-long: $B/sim
 	@tests/sim/long $B/sim $(MINUTES) $B/sim-failed.txt
 
 ## sim-cover: which transitions of session and target the simulator takes; fails where one is never taken
-COVER_SEEDS ?= 1000
+COVER_SEEDS ?= 2000
 .PHONY: sim-cover
 sim-cover: build/.deps-test
 	@$(MAKE) --no-print-directory -s VARIANT=cover build/cover/sim

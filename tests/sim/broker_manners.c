@@ -59,8 +59,7 @@ static void limits_draw(struct broker_link *k)
 		k->shared = false;
 	k->subscription_ids = !b->without_ids;
 	if (b->small_packets && sim_chance(500))
-		k->max_packet_bytes = (uint32_t)(sim_chance(200) ? sim_between(16, 60)
-								 : sim_between(60, 400));
+		k->max_packet_bytes = (uint32_t)(sim_chance(500) ? sim_between(8, 16) : sim_between(60, 400));
 	else if (sim_chance(200))
 		k->max_packet_bytes = (uint32_t)sim_between(20000, 100000);
 	if (sim_chance(100))

@@ -62,6 +62,9 @@ static void exceed(struct broker_link *k)
 {
 	static const uint8_t reasons[3] = {0x93};
 	uint32_t count = k->client_receive_max + 1;
+	/* What it had of an earlier connection may be beside that: we count from 0 on each (4.9). */
+	for (uint32_t i = 0; i < k->session->copy_count; i++)
+		count += k->session->copies[i].state != BROKER_COPY_QUEUED;
 	uint8_t packet[] = {0x34, 7, 0, 1, 'm', 0, 0, 0, 'x'};
 
 	for (uint32_t i = 0; i < count; i++) {

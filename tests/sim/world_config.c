@@ -170,9 +170,10 @@ static void will_put(struct world *w, struct expect *x, uint32_t i)
 	put(w, "}\n");
 }
 
-static void manners_draw(struct broker *b)
+static void manners_draw(const struct world *w, struct broker *b)
 {
-	b->small_packets = sim_chance(100);
+	/* More often where a subscription may have to be given up: for that, too, there may be no room. */
+	b->small_packets = sim_chance(w->crash_count && w->optional_to ? 400 : 100);
 	b->shuffle_acks = sim_chance(300);
 	b->ack_max_ns = sim_between(NS_PER_MS, NS_PER_S);
 	b->others_period_ms = b->expect.sub_count || sim_chance(100) ? number(1, 300) : 0;
@@ -451,5 +452,5 @@ void world_draw(struct world *w)
 	subs_put(w);
 	devices_put(w, tcp, rtu);
 	for (uint32_t i = 0; i < w->target_count; i++)
-		manners_draw(&w->targets[i].broker);
+		manners_draw(w, &w->targets[i].broker);
 }

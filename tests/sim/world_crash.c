@@ -189,7 +189,7 @@ void world_crash(struct world *w)
 		broker_client_crashed(b, damage(w, i));
 		w->targets[i].was_disabled = false;
 	}
-	if (w->optional_to && sim_chance(400))
+	if (w->optional_to && sim_chance(600))
 		reconfigure(w);
 	world_run_for(w, sim_between(0, sim_chance(500) ? NS_PER_MS : 3 * NS_PER_S));
 	if (!sim.failed && world_open_node(w) < 0)
