@@ -20,6 +20,8 @@ const struct metric_row metric_rows[] = {
 	TARGET(received_messages, COUNTER, "messages", "messages from the server, each once"),
 	TARGET(duplicates, COUNTER, "messages", "copies of a message for another filter that it matches"),
 	TARGET(unmatched, COUNTER, "messages", "messages from the server that no definition asks for"),
+	TARGET(oversized, COUNTER, "messages",
+	       "messages from the server that are larger than max_packet (3.1.1)"),
 	TARGET(held, GAUGE, "messages", "messages from the server that wait for the subscriptions"),
 	TARGET(received_bytes, COUNTER, "bytes", "everything received from the server"),
 	TARGET(refused_messages, COUNTER, "messages",

@@ -37,6 +37,7 @@ struct target_metrics {
 	struct counter received_messages, received_bytes;
 	struct counter duplicates;       /* copies of a message, for another filter that it matches */
 	struct counter unmatched;        /* messages that no definition asks for */
+	struct counter oversized;        /* from the server, larger than max_packet */
 	struct counter held;             /* that wait for the subscriptions */
 	struct counter refused_messages; /* the server's limits do not admit them, or it said no */
 	struct counter connects, connect_failures, disconnects, redirects;

@@ -269,9 +269,18 @@ static int forward_topic(const struct inbound *in, const struct subscription *su
 				    TOPIC_FORWARDED_BYTES_MAX);
 }
 
+/* Does the server, for certain, send another copy for that subscription? Rather twice than never: not of what is retained, nor
+ * where it may hold back our own messages. */
+static bool gets_a_copy(const struct subscription *sub, const struct mqtt_session *s, uint32_t sub_idx,
+			const struct mqtt_publish *p)
+{
+	return counter_get(&s->subscriptions[sub_idx].view) >> 8 == MQTT_SUBSCRIPTION_DONE && !sub->shared &&
+	       !sub->no_local && !p->retain;
+}
+
 /* Would another definition, before this one, pass the message on to the same place? That one does, now or with its own copy. */
 static bool is_forwarded_before(const struct inbound *in, const struct mqtt_session *s, uint32_t sub_idx,
-				uint32_t route_idx, struct bytes topic, struct bytes forwarded)
+				uint32_t route_idx, const struct mqtt_publish *p, struct bytes forwarded)
 {
 	const struct cfg_definition *def =
 		&in->cfg->definitions[in->subscriptions.routes[route_idx].definition_idx];
@@ -289,12 +298,11 @@ static bool is_forwarded_before(const struct inbound *in, const struct mqtt_sess
 			other_sub++;
 		const struct subscription *sub = &in->subscriptions.list[other_sub];
 
-		if (other_sub != sub_idx && (sub->shared || is_refused(s, other_sub)) &&
-		    !is_matched(in, other_sub))
+		if (other_sub != sub_idx && !is_matched(in, other_sub) && !gets_a_copy(sub, s, other_sub, p))
 			continue;
-		if (!mqtt_topic_match(sub->match, topic))
+		if (!mqtt_topic_match(sub->match, p->topic))
 			continue;
-		size = forward_topic(in, sub, other, topic, in->other_topic);
+		size = forward_topic(in, sub, other, p->topic, in->other_topic);
 		if (size > 0 && bytes_equal(bytes_of(in->other_topic, (size_t)size), forwarded))
 			return true;
 	}
@@ -334,8 +342,7 @@ static void forward(struct inbound *in, const struct mqtt_session *s, uint32_t s
 	int size = forward_topic(in, sub, def, p->topic, in->topic);
 	uint8_t *payload = NULL;
 
-	if (size > 0 &&
-	    is_forwarded_before(in, s, sub_idx, route_idx, p->topic, bytes_of(in->topic, (size_t)size)))
+	if (size > 0 && is_forwarded_before(in, s, sub_idx, route_idx, p, bytes_of(in->topic, (size_t)size)))
 		return;
 	if (size > 0 && (size_t)size + props_max + p->payload.size <= f->max_bytes)
 		payload = definition_forward_begin(
@@ -433,10 +440,6 @@ void inbound_online(struct inbound *in, const struct mqtt_session *s, bool sessi
 
 	memset(in->copies, 0, sizeof(in->copies)); /* it may be another server */
 	in->copied_count = in->alone_count = 0;
-	if (in->buffer.count) { /* of the last connection: they are ours, and older */
-		in->state = INBOUND_DRAINING;
-		return;
-	}
 	in->state = INBOUND_READY;
 	if (!session_present || in->buffer.count_max == 0 || mqtt_session_subscribed(s))
 		return;
@@ -453,39 +456,67 @@ void inbound_progress(struct inbound *in, struct mono now)
 			mono_add(now, in->cfg->targets[in->target_idx].message_buffer_window_ns));
 }
 
-void inbound_message(struct inbound *in, const struct mqtt_session *s, const struct mqtt_publish *p,
-		     struct mono now, struct wall time)
+/* For an answer, and for that of the message which is just being looked at. */
+static bool has_room(const struct mqtt_session *s)
+{
+	return s->state != MQTT_SESSION_ONLINE ||
+	       s->outbox_room - s->outbox_bytes >= 2 * MQTT_SESSION_ANSWER_BYTES;
+}
+
+/* Delivers the oldest ones, as many as there is room for answers. */
+static void drain(struct inbound *in, struct mqtt_session *s, struct mono now, struct wall time)
 {
 	struct mqtt_publish held;
 
+	for (uint32_t i = 0; i < DRAIN_A_STEP && has_room(s) && inbound_buffer_take(&in->buffer, &held);
+	     i++) {
+		deliver(in, s, &held, now, time);
+		mqtt_session_accept(s, held.qos, held.packet_id);
+	}
+}
+
+void inbound_message(struct inbound *in, struct mqtt_session *s, const struct mqtt_publish *p,
+		     struct mono now, struct wall time)
+{
 	if (in->subscriptions.count == 0) { /* of a session that had some once */
 		counter_add(&in->metrics->received_messages, 1);
 		counter_add(&in->metrics->unmatched, 1);
+		mqtt_session_accept(s, p->qos, p->packet_id);
 		return;
 	}
 	if (in->state != INBOUND_READY) {
 		if (inbound_buffer_put(&in->buffer, p))
 			return;
 		in->state = INBOUND_DRAINING; /* HOLDING -> DRAINING, full */
-		while (inbound_buffer_take(&in->buffer, &held))
-			deliver(in, s, &held, now, time);
-		in->state = INBOUND_READY;
+		drain(in, s, now, time);
+		/* A large one may find no room even now; then it goes before what is left. */
+		if (in->buffer.count && inbound_buffer_put(&in->buffer, p))
+			return;
+		in->state = in->buffer.count ? INBOUND_DRAINING : INBOUND_READY;
 	}
 	deliver(in, s, p, now, time);
+	mqtt_session_accept(s, p->qos, p->packet_id);
 }
 
-void inbound_step(struct inbound *in, const struct mqtt_session *s, struct mono now, struct wall time)
+void inbound_step(struct inbound *in, struct mqtt_session *s, struct mono now, struct wall time)
 {
-	struct mqtt_publish held;
-
 	if (in->state == INBOUND_HOLDING && (mqtt_session_subscribed(s) || mono_reached(now, in->hold_until)))
 		in->state = INBOUND_DRAINING; /* HOLDING -> DRAINING */
 	if (in->state != INBOUND_DRAINING)
 		return;
-	for (uint32_t i = 0; i < DRAIN_A_STEP && inbound_buffer_take(&in->buffer, &held); i++)
-		deliver(in, s, &held, now, time);
+	drain(in, s, now, time);
 	if (in->buffer.count == 0)
 		in->state = INBOUND_READY; /* DRAINING -> READY */
+}
+
+void inbound_lost(struct inbound *in, const struct mqtt_session *s, struct mono now, struct wall time)
+{
+	struct mqtt_publish held;
+
+	while (inbound_buffer_take(&in->buffer, &held))
+		if (held.qos == 0)
+			deliver(in, s, &held, now, time);
+	in->state = INBOUND_READY;
 }
 
 struct mono inbound_deadline(const struct inbound *in, const struct mqtt_session *s, struct mono now)

@@ -64,10 +64,13 @@ uint64_t inbound_memory_bytes(const struct cfg *c, uint32_t target_idx);
 void inbound_online(struct inbound *in, const struct mqtt_session *s, bool session_present, struct mono now);
 /* The server has answered a SUBSCRIBE: it goes on, so the window does. */
 void inbound_progress(struct inbound *in, struct mono now);
-void inbound_message(struct inbound *in, const struct mqtt_session *s, const struct mqtt_publish *p,
+/* Accepted (mqtt_session_accept) when it is delivered, not before: what is only held here the server still has. */
+void inbound_message(struct inbound *in, struct mqtt_session *s, const struct mqtt_publish *p,
 		     struct mono now, struct wall time);
 /* Delivers what was held, once it may be: a bounded number of messages. */
-void inbound_step(struct inbound *in, const struct mqtt_session *s, struct mono now, struct wall time);
+void inbound_step(struct inbound *in, struct mqtt_session *s, struct mono now, struct wall time);
+/* The connection is gone: what is held comes again, but for QoS 0, which is delivered. */
+void inbound_lost(struct inbound *in, const struct mqtt_session *s, struct mono now, struct wall time);
 /* When inbound_step has something to do; MONO_NEVER: not before the next message. */
 struct mono inbound_deadline(const struct inbound *in, const struct mqtt_session *s, struct mono now);
 

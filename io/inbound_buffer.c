@@ -10,11 +10,11 @@
 struct entry {
 	uint32_t bytes; /* of the whole entry, a multiple of 8; WRAP: the rest of the block is not used */
 	uint32_t props_bytes, payload_bytes;
-	uint16_t topic_bytes;
-	uint8_t qos, retain;
+	uint16_t topic_bytes, packet_id;
+	uint8_t qos, retain, spare[6];
 };
 
-static_assert(sizeof(struct entry) == 16, "entries stay aligned");
+static_assert(sizeof(struct entry) == 24, "entries stay aligned");
 
 uint64_t inbound_buffer_bytes(uint32_t count_max, uint32_t message_bytes_max)
 {
@@ -45,6 +45,7 @@ bool inbound_buffer_put(struct inbound_buffer *b, const struct mqtt_publish *p)
 		.props_bytes = (uint32_t)p->props.raw.size,
 		.payload_bytes = (uint32_t)p->payload.size,
 		.topic_bytes = (uint16_t)p->topic.size,
+		.packet_id = p->packet_id,
 		.qos = p->qos,
 		.retain = p->retain,
 	};
@@ -90,6 +91,7 @@ bool inbound_buffer_take(struct inbound_buffer *b, struct mqtt_publish *out)
 	*out = (struct mqtt_publish){
 		.qos = e.qos,
 		.retain = e.retain,
+		.packet_id = e.packet_id,
 		.topic = bytes_of(at, e.topic_bytes),
 		.payload = bytes_of(at + e.topic_bytes + e.props_bytes, e.payload_bytes),
 	};

@@ -146,7 +146,7 @@ static void link_again(struct target *t)
 
 	if (t->session.starts_over ||
 	    t->follows) { /* at once; the session does that twice at most, redirects are counted */
-		t->follows = false;
+		t->follows = t->session.starts_over = false;
 		t->link_deadline = target_now(t);
 		return;
 	}
@@ -173,6 +173,7 @@ static void link_closed(struct target *t)
 {
 	if (t->open)
 		target_batch_recover(t);
+	inbound_lost(&t->inbound, &t->session, target_now(t), turn_wall(&t->publisher->turn));
 	mqtt_session_lost(&t->session);
 	t->open = t->closing = t->close_when_sent = false;
 	t->flush_deadline = t->first_deadline = MONO_NEVER;
@@ -233,7 +234,9 @@ static void on_online(struct target *t, const struct mqtt_event *e)
 	t->online_since = target_now(t);
 	if (t->config->failback_ns && (t->url_idx > 0 || t->is_sent))
 		t->first_deadline = mono_add(target_now(t), t->config->failback_ns);
-	t->hello_due = t->hello && !target_is_held(t->hello); /* else it is among those that come again */
+	/* One that is in flight comes again; but not where a farewell does, after it. */
+	t->hello_due = t->hello &&
+		       (!target_is_held(t->hello) || (t->farewell && target_is_held(t->farewell)));
 	inbound_online(&t->inbound, &t->session, e->session_present, target_now(t));
 	target_enter(t, TARGET_CONNECTED, "");
 	LOG_DEBUG("target", "name=%s session_present=%d inflight=%u", target_name(t), e->session_present,
@@ -298,8 +301,15 @@ static size_t on_received(struct stream *s, const uint8_t *data, size_t size_byt
 		case MQTT_EVENT_ONLINE: on_online(t, &e); break;
 		case MQTT_EVENT_RELEASED: on_released(t, &e); break;
 		case MQTT_EVENT_MESSAGE:
-			inbound_message(&t->inbound, &t->session, &e.publish, target_now(t),
-					turn_wall(&t->publisher->turn));
+			if (!t->parting) /* else the server keeps it, or nobody does */
+				inbound_message(&t->inbound, &t->session, &e.publish, target_now(t),
+						turn_wall(&t->publisher->turn));
+			break;
+		case MQTT_EVENT_TOO_LARGE:
+			counter_add(&t->metrics.oversized, 1);
+			LOG_WARN("target",
+				 "name=%s received=1 dropped=1 reason=\"larger than max_packet (%u bytes)\"",
+				 target_name(t), t->config->max_packet_bytes);
 			break;
 		case MQTT_EVENT_SUBSCRIPTION: on_subscription(t, &e); break;
 		case MQTT_EVENT_CLOSE: on_session_close(t); break;
@@ -420,7 +430,9 @@ static void deadlines_step(struct target *t)
 		t->first_deadline = MONO_NEVER;
 		t->goes_first = true;
 		target_enter(t, TARGET_CONNECTING, ""); /* no failure */
-		mqtt_session_disconnect(&t->session, MQTT_SUCCESS);
+		/* For those at this server the node is gone: its will says so. */
+		mqtt_session_disconnect(&t->session,
+					t->config->will.topic ? MQTT_DISCONNECT_WITH_WILL : MQTT_SUCCESS);
 		target_finish(t);
 	}
 	if (t->closing || !mono_reached(now, t->link_deadline))
@@ -452,7 +464,7 @@ void target_step(struct target *t)
 		target_part_step(t);
 	counter_set(&t->metrics.held, t->inbound.buffer.count);
 	next = mono_min(t->link_deadline, mqtt_session_deadline(&t->session));
-	if (!t->parting)
+	if (!t->parting && !t->close_when_sent && !t->closing)
 		next = mono_min(next, t->first_deadline);
 	next = mono_min(next, inbound_deadline(&t->inbound, &t->session, now));
 	/* What a completion or an acknowledgement has to free first is no deadline: each comes back here. */

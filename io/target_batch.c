@@ -164,7 +164,8 @@ static void resend(struct target *t)
 /* The target's own words: hello before anything new, farewell after all that goes out. */
 static void say_own(struct target *t, struct ring_record *rec, bool *due)
 {
-	if (*due && t->batch_count < t->batch_max && send_record(t, rec))
+	/* One record is one message: it has to be through before it is said again. */
+	if (*due && !target_is_held(rec) && t->batch_count < t->batch_max && send_record(t, rec))
 		*due = false;
 }
 

@@ -101,6 +101,7 @@ static void session_config_make(struct target *t, struct mqtt_session_config *ou
 	*out = (struct mqtt_session_config){
 		.version = c->protocol == 5 ? MQTT_5 : MQTT_3_1_1,
 		.max_packet_bytes = c->max_packet_bytes,
+		.inflight_max = c->max_inflight,
 		.receive_max = (uint16_t)c->receive_max,
 		.topic_alias_max = (uint16_t)c->topic_alias_max,
 		.refuse_lowered = c->server_limits == CFG_LIMITS_REFUSE,

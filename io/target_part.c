@@ -5,9 +5,9 @@
 
 static void part_begin(struct target *t, uint64_t within_ns)
 {
+	if (!t->parting)
+		t->farewell_said = t->farewell_due = false;
 	t->parting = true;
-	t->farewell_said = false;
-	t->farewell_due = false;
 	t->part_deadline = mono_add(target_now(t), within_ns);
 }
 
@@ -59,9 +59,8 @@ static void part_online(struct target *t)
 	bool late = mono_reached(target_now(t), t->part_deadline);
 
 	if (t->farewell && !t->farewell_said && (late || is_drained(t))) {
-		t->farewell_said = true;
-		/* One of an earlier parting may be in flight still: that one comes, and once is enough. */
-		t->farewell_due = !target_is_held(t->farewell);
+		t->farewell_said = t->farewell_due =
+			true; /* after one of an earlier parting that is in flight */
 		t->part_deadline = mono_add(target_now(t), t->leaving ? t->publisher->config.drain_ns / 4
 								      : FAREWELL_WAIT_NS);
 		target_pump(t);
@@ -71,7 +70,8 @@ static void part_online(struct target *t)
 
 	if (!late && (!is_drained(t) || !is_heard))
 		return;
-	mqtt_session_disconnect(&t->session, MQTT_SUCCESS);
+	/* A farewell that found no room was not heard: then the will has to say it. */
+	mqtt_session_disconnect(&t->session, t->farewell_due ? MQTT_DISCONNECT_WITH_WILL : MQTT_SUCCESS);
 	target_finish(t);
 }
 

@@ -39,6 +39,9 @@ void mqtt_session_init(struct mqtt_session *s, const struct mqtt_session_config 
 		.outbox = memory->outbox,
 		.outbox_room = memory->outbox_bytes,
 		.server_key = mqtt_store_server(store),
+		.asked_key = mqtt_store_server(store),
+		.will_qos = config->connect.will.qos,
+		.will_retain = config->connect.will.retain,
 		.has_state = mqtt_store_server(store) != 0,
 		.last_sent = MONO_NEVER,
 		.ping_deadline = MONO_NEVER,
@@ -105,6 +108,12 @@ static void set_u32(struct mqtt_props *p, enum mqtt_prop id, uint32_t *field, ui
 	*field = value;
 }
 
+/* Is what this server keeps of us known? */
+static bool knows_state(const struct mqtt_session *s)
+{
+	return s->has_state && s->asked_key == s->server_key;
+}
+
 void mqtt_session_connect(struct mqtt_session *s, struct bytes password, struct mono now)
 {
 	struct mqtt_connect c = s->config.connect;
@@ -112,7 +121,9 @@ void mqtt_session_connect(struct mqtt_session *s, struct bytes password, struct 
 
 	ASSERT(s->state == MQTT_SESSION_IDLE);
 	ASSERT(s->outbox_bytes == 0);
-	if (c.client_id.size == 0) /* then the server has chosen one: it goes by that name */
+	c.will.qos = s->will_qos;
+	c.will.retain = s->will_retain;
+	if (c.client_id.size == 0 && knows_state(s)) /* it has chosen one: it goes by that name */
 		c.client_id = bytes_of_text(mqtt_store_assigned_id(&s->store));
 	c.password = password;
 	c.clean_start = c.clean_start || s->cleaning;
@@ -127,6 +138,10 @@ void mqtt_session_connect(struct mqtt_session *s, struct bytes password, struct 
 			c.props.topic_alias_maximum = s->config.topic_alias_in;
 		}
 	}
+	/* Asked before, and the answer was lost: what is there now may be a session that began then. */
+	s->doubtful = mqtt_store_unanswered(&s->store);
+	mqtt_store_set_unanswered(&s->store, true);
+	s->skip_bytes = 0;
 	s->state = MQTT_SESSION_CONNECTING; /* IDLE -> CONNECTING */
 	s->starts_over = false;
 	s->reason[0] = s->reference[0] = 0;
@@ -149,12 +164,12 @@ void mqtt_session_server(struct mqtt_session *s, uint64_t server_key)
 {
 	ASSERT(s->state == MQTT_SESSION_IDLE);
 	ASSERT(server_key != 0);
-	if (server_key == s->server_key)
+	if (server_key == s->asked_key)
 		return;
-	s->server_key = server_key;
-	s->has_state = s->cleaning = false;
-	mqtt_store_set_server(&s->store, 0);
-	mqtt_store_set_assigned_id(&s->store, bytes_of(NULL, 0));
+	s->asked_key = server_key;
+	s->cleaning = false;
+	s->will_qos = s->config.connect.will.qos;
+	s->will_retain = s->config.connect.will.retain;
 }
 
 void mqtt_session_lost(struct mqtt_session *s)
@@ -190,6 +205,10 @@ static void limits_take(struct mqtt_session *s, const struct mqtt_props *p)
 		s->server.topic_alias_max = s->config.topic_alias_max;
 	if (mqtt_props_has(p, MQTT_PROP_SERVER_KEEP_ALIVE)) /* [MQTT-3.1.2-21] */
 		s->keep_alive_ns = p->server_keep_alive_s * NS_PER_S;
+}
+
+static void assigned_take(struct mqtt_session *s, const struct mqtt_props *p)
+{
 	if (mqtt_props_has(p, MQTT_PROP_ASSIGNED_CLIENT_IDENTIFIER))
 		mqtt_store_set_assigned_id(&s->store, p->assigned_client_identifier);
 }
@@ -229,16 +248,14 @@ static bool start_over(struct mqtt_session *s, const char *why, struct mqtt_even
  * MQTT-3.2.2-13]. Lowered, as our messages are, it is taken: at once, and each but once. */
 static bool lower_will(struct mqtt_session *s, const struct mqtt_connack *c)
 {
-	struct mqtt_connect *connect = &s->config.connect;
-
-	if (!session_is_v5(s) || !connect->has_will || s->config.refuse_lowered)
+	if (!session_is_v5(s) || !s->config.connect.has_will || s->config.refuse_lowered)
 		return false;
-	if (c->code == MQTT_RETAIN_NOT_SUPPORTED && connect->will.retain) {
-		connect->will.retain = false;
+	if (c->code == MQTT_RETAIN_NOT_SUPPORTED && s->will_retain) {
+		s->will_retain = false;
 		return true;
 	}
-	if (c->code == MQTT_QOS_NOT_SUPPORTED && connect->will.qos > 0) {
-		connect->will.qos--;
+	if (c->code == MQTT_QOS_NOT_SUPPORTED && s->will_qos > 0) {
+		s->will_qos--;
 		return true;
 	}
 	return false;
@@ -248,6 +265,7 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 		       struct mqtt_event *event)
 {
 	if (c->code != 0) {
+		mqtt_store_set_unanswered(&s->store, s->doubtful); /* it was heard: no session began */
 		say_goodbye(s, "", MQTT_CONNACK, c->code, &c->props);
 		s->starts_over = lower_will(s, c);
 		return closing(s, event); /* CONNECTING -> CLOSING */
@@ -270,7 +288,7 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 	/* A server may keep a session from before we were started, with messages half way through QoS 2 that nobody is
 	 * going to finish. It is asked for, and where it is there, discarded. (To discard without asking is one CONNECT
 	 * less, in 5.0; but mosquitto 2.0 does not save a session that was begun so.) */
-	if (c->session_present && !s->has_state) { /* [MQTT-3.2.2-4]; the next CONNECT discards it */
+	if (c->session_present && !knows_state(s)) { /* [MQTT-3.2.2-4]; the next CONNECT discards it */
 		s->cleaning = true;
 		return start_over(s, "the server keeps a session from before our start: discarding it",
 				  event);
@@ -279,11 +297,19 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 	    !s->config.connect.clean_start) { /* it is gone; now one that stays */
 		s->cleaning = false;
 		s->has_state = true; /* and not once more, whatever it says next */
+		s->server_key = s->asked_key;
 		return start_over(s, "the server's old session is discarded: connecting for a new one",
 				  event);
 	}
+	if (!knows_state(s)) { /* until all is as this one has it, nobody's session is in the store */
+		mqtt_store_set_server(&s->store, 0);
+		mqtt_store_set_assigned_id(&s->store, bytes_of(NULL, 0));
+	}
 	s->cleaning = false;
 	s->has_state = true;
+	s->server_key = s->asked_key;
+	assigned_take(s, &c->props);
+	s->doubtful = s->doubtful && c->session_present;
 	s->state = MQTT_SESSION_ONLINE; /* CONNECTING -> ONLINE */
 	session_out_begin(s, c->session_present);
 	session_in_begin(s, c->session_present);
@@ -291,6 +317,7 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 	/* Last: a store that names a server says what that server knows. */
 	if (!s->config.connect.clean_start)
 		mqtt_store_set_server(&s->store, s->server_key);
+	mqtt_store_set_unanswered(&s->store, false);
 	s->last_received = now;
 	*event = (struct mqtt_event){.kind = MQTT_EVENT_ONLINE, .session_present = c->session_present};
 	return true;
@@ -369,9 +396,21 @@ bool mqtt_session_receive(struct mqtt_session *s, struct bytes *input, struct mo
 	}
 	while (input->size && mqtt_session_takes_input(s) &&
 	       (s->state == MQTT_SESSION_CONNECTING || s->state == MQTT_SESSION_ONLINE)) {
-		int n = mqtt_decode(*input, s->config.version, MQTT_SERVER, s->config.max_packet_bytes,
-				    &packet, &error);
+		int n;
 
+		if (s->skip_bytes) {
+			n = (int)min_size(input->size, s->skip_bytes);
+			s->skip_bytes -= (uint32_t)n;
+			*input = bytes_of(input->ptr + n, input->size - (size_t)n);
+			continue;
+		}
+		n = mqtt_decode(*input, s->config.version, MQTT_SERVER, s->config.max_packet_bytes, &packet,
+				&error);
+		if (n < 0 && error.reason == MQTT_PACKET_TOO_LARGE && s->state == MQTT_SESSION_ONLINE) {
+			n = session_skip_publish(s, input, event);
+			if (n > 0)
+				return true;
+		}
 		if (n == 0)
 			return false;
 		if (n < 0)

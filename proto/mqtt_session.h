@@ -71,8 +71,9 @@ struct mqtt_session_config {
 	enum mqtt_version version;
 	struct mqtt_connect
 		connect; /* client id, user, will, keep-alive, clean start, properties of ours; borrowed */
-	uint32_t max_packet_bytes;     /* what we accept; v5: announced */
-	uint16_t receive_max;          /* v5: announced, and what the server may have under way at QoS 2 */
+	uint32_t max_packet_bytes; /* what we accept; v5: announced */
+	uint32_t inflight_max; /* at most so many at a time, of the identifiers that the store has room for */
+	uint16_t receive_max;  /* v5: announced, and what the server may have under way at QoS 2 */
 	uint16_t topic_alias_max;      /* what we use at most */
 	uint16_t topic_alias_in;       /* v5: announced: what the server may use */
 	uint32_t topic_alias_in_bytes; /* of the longest topic that can come */
@@ -105,7 +106,10 @@ enum mqtt_session_state {
 enum mqtt_event_kind {
 	MQTT_EVENT_ONLINE,   /* session_present: resend what is in flight, then publish */
 	MQTT_EVENT_RELEASED, /* token: the server has taken the message over, or refused it (code >= 0x80) */
-	MQTT_EVENT_MESSAGE,  /* publish: good until the next call; its topic is there, whatever alias came */
+	/* publish: good until the next call; its topic is there, whatever alias came. With QoS 1 and 2 to be answered by
+	 * mqtt_session_accept(), now or later, or not at all: then the server sends it again on the next connection */
+	MQTT_EVENT_MESSAGE,
+	MQTT_EVENT_TOO_LARGE, /* 3.1.1, which has no Maximum Packet Size: a message was read past, and acknowledged */
 	/* filter_idx, one of config.filters; code: the server has answered, or cannot be asked. */
 	MQTT_EVENT_SUBSCRIPTION,
 	MQTT_EVENT_CLOSE, /* send the outbox, then close; mqtt_session_reason() says why */
@@ -151,10 +155,15 @@ struct mqtt_session {
 	uint32_t inbound_before; /* QoS 2 messages of earlier connections that were not released at ONLINE */
 	uint8_t *aliases_in;
 	uint16_t *alias_in_sizes;
-	uint64_t server_key; /* where the next connection leads */
-	bool has_state;      /* the server's session is known to us: from this process, or from the store */
-	bool starts_over;    /* closed by ourselves, to be opened again at once, at the same server */
-	bool cleaning; /* the CONNECT on the way asks for a clean start, whatever the configuration says */
+	uint64_t server_key; /* of the server that accepted us last */
+	uint64_t asked_key;  /* where the next connection leads */
+	uint32_t skip_bytes; /* of a packet that is read past */
+	bool doubtful;       /* the session present may be a new one: a CONNACK was lost before */
+	bool will_retain;    /* lowered where this server wants it so */
+	uint8_t will_qos;
+	bool has_state;   /* the server's session is known to us: from this process, or from the store */
+	bool starts_over; /* closed by ourselves, to be opened again at once, at the same server */
+	bool cleaning;    /* the CONNECT on the way asks for a clean start, whatever the configuration says */
 	uint64_t keep_alive_ns;
 	struct mono last_sent, last_received;
 	struct mono ping_deadline; /* MONO_NEVER: no PINGREQ is waiting */
@@ -182,8 +191,8 @@ void mqtt_session_attach(struct mqtt_session *s, uint16_t packet_id, void *token
 #define MQTT_SESSION_FILTER_HEAD_BYTES 5
 void mqtt_session_filter_write(struct writer *w, const struct mqtt_session_filter *f);
 
-/* Before connect: which server it is. Another than the last: what that kept of us is not there, and what is in flight is
- * sent as new. Not 0. */
+/* Before connect: which server it is. Once another than the last has accepted us, what that one kept of us is not there, and
+ * what is in flight is sent as new. Not 0. */
 void mqtt_session_server(struct mqtt_session *s, uint64_t server_key);
 
 /* The stream is up: writes CONNECT to the outbox. The password (at most 512 bytes) is read now and not kept. */
@@ -193,6 +202,9 @@ void mqtt_session_connect(struct mqtt_session *s, struct bytes password, struct 
  * or the outbox has no room for answers (send it first), or the session is closing. */
 NODISCARD bool mqtt_session_receive(struct mqtt_session *s, struct bytes *input, struct mono now,
 				    struct mqtt_event *event);
+
+/* The message is in good hands: PUBACK, or PUBREC and its identifier is remembered. The outbox has room (takes_input). */
+void mqtt_session_accept(struct mqtt_session *s, uint8_t qos, uint16_t packet_id);
 
 /* Keep-alive. True: *event is CLOSE. */
 NODISCARD bool mqtt_session_tick(struct mqtt_session *s, struct mono now, struct mqtt_event *event);
@@ -245,13 +257,14 @@ NODISCARD int mqtt_session_republish(struct mqtt_session *s, uint16_t packet_id,
 /* May a message of QoS 1 or 2 be published now? */
 static inline bool mqtt_session_window_open(const struct mqtt_session *s)
 {
-	return s->quota > 0 && s->inflight.count < s->inflight.room;
+	return s->quota > 0 && s->inflight.count < s->config.inflight_max;
 }
 
 /* How many such messages, at most. */
 static inline uint32_t mqtt_session_room(const struct mqtt_session *s)
 {
-	uint32_t ids = s->inflight.room - s->inflight.count;
+	uint32_t max = s->config.inflight_max;
+	uint32_t ids = s->inflight.count < max ? max - s->inflight.count : 0;
 
 	return s->quota < ids ? s->quota : ids;
 }
@@ -265,7 +278,8 @@ static inline bool mqtt_session_takes_input(const struct mqtt_session *s)
 /* The owner has sent something (for keep-alive), or emptied the outbox. */
 void mqtt_session_sent(struct mqtt_session *s, struct mono now);
 
-/* Writes DISCONNECT; the owner sends the outbox and closes. */
+/* Writes DISCONNECT; the owner sends the outbox and closes. MQTT_DISCONNECT_WITH_WILL leaves the will in force; in 3.1.1
+ * nothing is written then, which means the same. */
 void mqtt_session_disconnect(struct mqtt_session *s, enum mqtt_reason code);
 
 /* The stream is gone. */

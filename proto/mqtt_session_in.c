@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "proto/mqtt_session_priv.h"
+#include "proto/mqtt_wire.h"
 
 void session_in_begin(struct mqtt_session *s, bool session_present)
 {
@@ -44,24 +45,68 @@ bool session_on_publish(struct mqtt_session *s, const struct mqtt_publish *p, st
 	*event = (struct mqtt_event){.kind = MQTT_EVENT_MESSAGE, .publish = *p};
 	if (!alias_resolve(s, &event->publish, event))
 		return true;
-	if (p->qos == 0)
+	if (p->qos < 2)
 		return true;
-	if (p->qos == 1) {
-		session_write_ack(s, MQTT_PUBACK, p->packet_id, MQTT_SUCCESS); /* [MQTT-4.3.2-4] */
-		return true;
-	}
 	bool again = mqtt_store_inbound_has(&s->store, p->packet_id);
 
+	/* A server that goes on with a session marks what it sends again [MQTT-3.3.1-1]; so this is another one's. */
+	if (again && s->doubtful && !p->dup) {
+		mqtt_store_inbound_remove(&s->store, p->packet_id);
+		again = false;
+	}
 	/* 3.1.1 has no Receive Maximum: any identifier may be under way. In 5.0 a server counts from 0 on each connection (4.9),
 	 * so what it has not released since an earlier one comes on top. */
 	if (!again && session_is_v5(s) && s->store.inbound_count >= s->config.receive_max + s->inbound_before)
 		return session_peer_failed(s, MQTT_RECEIVE_MAXIMUM_EXCEEDED,
 					   "more QoS 2 messages than our receive maximum", event);
-	session_write_ack(s, MQTT_PUBREC, p->packet_id, MQTT_SUCCESS);
-	if (again)
-		return false; /* the same message: acknowledged, not delivered [MQTT-4.3.3-10] */
-	mqtt_store_inbound_add(&s->store, p->packet_id);
+	if (again) { /* the same message: acknowledged, not delivered [MQTT-4.3.3-10] */
+		session_write_ack(s, MQTT_PUBREC, p->packet_id, MQTT_SUCCESS);
+		return false;
+	}
 	return true;
+}
+
+void mqtt_session_accept(struct mqtt_session *s, uint8_t qos, uint16_t packet_id)
+{
+	if (s->state != MQTT_SESSION_ONLINE || qos == 0)
+		return;
+	if (qos == 1) {
+		session_write_ack(s, MQTT_PUBACK, packet_id, MQTT_SUCCESS); /* [MQTT-4.3.2-4] */
+		return;
+	}
+	if (!mqtt_store_inbound_has(&s->store, packet_id))
+		mqtt_store_inbound_add(&s->store, packet_id);
+	session_write_ack(s, MQTT_PUBREC, packet_id, MQTT_SUCCESS);
+}
+
+/* A PUBLISH that is larger than our buffer: its head is read, the rest is read past, and it is acknowledged. In a session that
+ * is kept a server would send it again for ever. 1: begun, *event; 0: more of its head is needed; -1: not to be done. */
+int session_skip_publish(struct mqtt_session *s, struct bytes *input, struct mqtt_event *event)
+{
+	struct reader r = reader_of(*input);
+	uint8_t first = read_u8(&r), qos = first >> 1 & 3;
+	uint32_t remaining;
+	uint16_t packet_id = 0;
+
+	if (session_is_v5(s) || first >> 4 != MQTT_PUBLISH || qos == 3 ||
+	    mqtt_read_varint(&r, &remaining) != MQTT_WIRE_OK)
+		return -1;
+	uint32_t head_bytes = (uint32_t)(input->size - reader_left(&r));
+	uint16_t topic_bytes = read_u16(&r);
+
+	if (topic_bytes + 4u > s->config.max_packet_bytes - head_bytes || topic_bytes + 4u > remaining)
+		return -1;
+	(void)read_bytes(&r, topic_bytes);
+	if (qos)
+		packet_id = read_u16(&r);
+	if (r.failed)
+		return 0;
+	if (qos && packet_id == 0)
+		return -1;
+	mqtt_session_accept(s, qos, packet_id);
+	s->skip_bytes = head_bytes + remaining;
+	*event = (struct mqtt_event){.kind = MQTT_EVENT_TOO_LARGE};
+	return 1;
 }
 
 void session_on_pubrel(struct mqtt_session *s, const struct mqtt_ack *ack)

@@ -49,12 +49,12 @@ void session_subscribe_begin(struct mqtt_session *s, bool session_present)
 	for (uint32_t i = 0; i < s->store.shape.filter_count; i++) {
 		if (!session_present)
 			mqtt_store_set_subscribed(&s->store, i, false);
-		bool has = mqtt_store_subscribed(&s->store, i);
+		bool has = mqtt_store_subscribed(&s->store, i) && !s->doubtful;
 		bool may_have = mqtt_store_filter_state(&s->store, i) != MQTT_STORE_FILTER_NONE;
 
 		if (is_wanted(s, i))
 			enter(s, i, has ? MQTT_SUBSCRIPTION_DONE : MQTT_SUBSCRIPTION_NEEDED,
-			      has ? s->config.filters[i].options.qos : 0);
+			      has ? mqtt_store_granted(&s->store, i) : 0);
 		else
 			enter(s, i, may_have ? MQTT_SUBSCRIPTION_STALE : MQTT_SUBSCRIPTION_GONE, 0);
 	}
@@ -227,7 +227,7 @@ bool session_on_suback(struct mqtt_session *s, enum mqtt_type type, const struct
 					   event);
 	code = ack->codes.ptr[0];
 	if (code < 0x80) {
-		mqtt_store_set_subscribed(&s->store, filter_idx, true);
+		mqtt_store_set_granted(&s->store, filter_idx, code & 3);
 		enter(s, filter_idx, MQTT_SUBSCRIPTION_DONE, code); /* ASKED -> DONE */
 	} else {
 		mqtt_store_set_subscribed(&s->store, filter_idx, false);

@@ -5,7 +5,7 @@
 #include "core/crc32c.h"
 
 #define MAGIC          0x6e6f6973736573ull /* "session" */
-#define LAYOUT_VERSION 2u
+#define LAYOUT_VERSION 3u
 #define IDS_A_WORD     48u
 #define INBOUND_WORDS  (65536u / IDS_A_WORD + 1)
 #define STATE_SHIFT    16u
@@ -22,6 +22,7 @@ struct mqtt_store_header {
 	uint32_t sealed_crc; /* of all before, and of the filters' texts */
 	uint32_t assigned_crc;
 	_Atomic uint64_t server;
+	_Atomic uint64_t unanswered;
 	char assigned_id[MQTT_STORE_ID_BYTES];
 };
 
@@ -231,16 +232,29 @@ int mqtt_store_open(struct mqtt_store *s, void *memory, uint64_t memory_bytes, e
 	if (rc < 0)
 		return rc;
 	lay_out(s, memory, &h->shape);
-	if (seal_of(s) != h->sealed_crc ||
-	    crc32c(0, h->assigned_id, sizeof(h->assigned_id)) != h->assigned_crc ||
-	    h->assigned_id[MQTT_STORE_ID_BYTES - 1])
+	if (seal_of(s) != h->sealed_crc)
 		return distrust(why, "its beginning is not what was written");
+	/* It takes more than one store: killed in between, the server's session is not found by its name any more. */
+	if (crc32c(0, h->assigned_id, sizeof(h->assigned_id)) != h->assigned_crc ||
+	    h->assigned_id[MQTT_STORE_ID_BYTES - 1]) {
+		mqtt_store_set_server(s, 0);
+		mqtt_store_set_assigned_id(s, bytes_of(NULL, 0));
+	}
 	rc = check_filters(s, why);
 	if (rc == 0)
 		rc = check_ids(s, why);
 	if (rc == 0)
 		rc = check_inbound(s, why);
 	return rc;
+}
+
+uint32_t mqtt_store_highest_id(const struct mqtt_store *s)
+{
+	uint32_t id = s->shape.inflight_room;
+
+	while (id > 0 && load(&s->words[id]) == 0)
+		id--;
+	return id;
 }
 
 int mqtt_store_take_over(struct mqtt_store *s, const struct mqtt_store *old)
@@ -268,6 +282,7 @@ int mqtt_store_take_over(struct mqtt_store *s, const struct mqtt_store *old)
 		store(&s->inbound[i], load(&old->inbound[i]));
 	s->inbound_count = old->inbound_count;
 	mqtt_store_set_assigned_id(s, bytes_of_text(mqtt_store_assigned_id(old)));
+	mqtt_store_set_unanswered(s, mqtt_store_unanswered(old));
 	mqtt_store_set_server(s, mqtt_store_server(old));
 	return 0;
 }
@@ -282,6 +297,16 @@ uint64_t mqtt_store_server(const struct mqtt_store *s)
 void mqtt_store_set_server(struct mqtt_store *s, uint64_t server)
 {
 	store(&s->header->server, server);
+}
+
+bool mqtt_store_unanswered(const struct mqtt_store *s)
+{
+	return load(&s->header->unanswered) != 0;
+}
+
+void mqtt_store_set_unanswered(struct mqtt_store *s, bool is)
+{
+	store(&s->header->unanswered, is);
 }
 
 const char *mqtt_store_assigned_id(const struct mqtt_store *s)
@@ -428,7 +453,7 @@ void mqtt_store_inbound_clear(struct mqtt_store *s)
 enum mqtt_store_filter mqtt_store_filter_state(const struct mqtt_store *s, uint32_t filter_idx)
 {
 	ASSERT(filter_idx < s->shape.filter_count);
-	switch (load(&s->filter_words[filter_idx]) >> 16) {
+	switch (load(&s->filter_words[filter_idx]) >> 16 & 3) {
 	case 0: return MQTT_STORE_FILTER_NONE;
 	case 1: return MQTT_STORE_FILTER_SUBSCRIBED;
 	default: return MQTT_STORE_FILTER_ASKED; /* asked again, at worst */
@@ -439,6 +464,21 @@ void mqtt_store_set_filter_state(struct mqtt_store *s, uint32_t filter_idx, enum
 {
 	ASSERT(filter_idx < s->shape.filter_count);
 	store(&s->filter_words[filter_idx], sealed((uint64_t)state << 16, FILTER_PLACE + filter_idx));
+}
+
+uint8_t mqtt_store_granted(const struct mqtt_store *s, uint32_t filter_idx)
+{
+	ASSERT(filter_idx < s->shape.filter_count);
+	return load(&s->filter_words[filter_idx]) >> 18 & 3;
+}
+
+void mqtt_store_set_granted(struct mqtt_store *s, uint32_t filter_idx, uint8_t qos)
+{
+	uint64_t word = ((uint64_t)qos << 2 | MQTT_STORE_FILTER_SUBSCRIBED) << 16;
+
+	ASSERT(filter_idx < s->shape.filter_count);
+	ASSERT(qos <= 2);
+	store(&s->filter_words[filter_idx], sealed(word, FILTER_PLACE + filter_idx));
 }
 
 struct bytes mqtt_store_filter(const struct mqtt_store *s, uint32_t filter_idx)

@@ -69,12 +69,17 @@ void mqtt_store_seal(struct mqtt_store *s);
 /* What a file holds: every field, word and message is checked. */
 NODISCARD int mqtt_store_open(struct mqtt_store *s, void *memory, uint64_t memory_bytes,
 			      enum mqtt_version version, uint64_t identity, const char **why);
+/* The highest identifier that is in use; 0: none is. */
+uint32_t mqtt_store_highest_id(const struct mqtt_store *s);
 /* Everything of an older store that this one has room for. -ENOSPC: an identifier or a message does not fit. */
 NODISCARD int mqtt_store_take_over(struct mqtt_store *s, const struct mqtt_store *old);
 
 /* The server that has a session of ours; 0: none has. */
 uint64_t mqtt_store_server(const struct mqtt_store *s);
 void mqtt_store_set_server(struct mqtt_store *s, uint64_t server);
+/* A CONNECT is out whose answer was not heard: until then nobody knows which session the server has. */
+bool mqtt_store_unanswered(const struct mqtt_store *s);
+void mqtt_store_set_unanswered(struct mqtt_store *s, bool is);
 /* The client identifier that the server chose; "" where we chose. */
 const char *mqtt_store_assigned_id(const struct mqtt_store *s);
 void mqtt_store_set_assigned_id(struct mqtt_store *s, struct bytes id);
@@ -97,6 +102,9 @@ void mqtt_store_inbound_clear(struct mqtt_store *s);
 enum mqtt_store_filter { MQTT_STORE_FILTER_NONE, MQTT_STORE_FILTER_SUBSCRIBED, MQTT_STORE_FILTER_ASKED };
 enum mqtt_store_filter mqtt_store_filter_state(const struct mqtt_store *s, uint32_t filter_idx);
 void mqtt_store_set_filter_state(struct mqtt_store *s, uint32_t filter_idx, enum mqtt_store_filter state);
+/* The QoS that was granted, where it is subscribed to. */
+uint8_t mqtt_store_granted(const struct mqtt_store *s, uint32_t filter_idx);
+void mqtt_store_set_granted(struct mqtt_store *s, uint32_t filter_idx, uint8_t qos);
 static inline bool mqtt_store_subscribed(const struct mqtt_store *s, uint32_t filter_idx)
 {
 	return mqtt_store_filter_state(s, filter_idx) == MQTT_STORE_FILTER_SUBSCRIBED;

@@ -418,6 +418,7 @@ TEST(answers_that_have_no_room_leave_the_input_where_it_is)
 	input = bytes_of(wire, (size_t)(w.at - wire));
 	b.s.outbox_bytes = b.s.outbox_room - MQTT_SESSION_ANSWER_BYTES;
 	EXPECT(mqtt_session_receive(&b.s, &input, b.now, &b.event));
+	mqtt_session_accept(&b.s, 1, 1);
 	EXPECT(!mqtt_session_receive(&b.s, &input, b.now, &b.event));
 	EXPECT(!mqtt_session_takes_input(&b.s));
 	EXPECT(input.size > 0);
@@ -768,6 +769,7 @@ TEST(a_will_that_the_server_does_not_offer_is_lowered_and_tried_at_once)
 	bench_init(&b, MQTT_5, true);
 	b.s.config.connect.has_will = true;
 	b.s.config.connect.will = (struct mqtt_will){.qos = 2, .retain = true, .topic = bytes_of_text("w")};
+	mqtt_session_server(&b.s, 3);
 	for (size_t i = 0; i < ARRAY_COUNT(refusals); i++) {
 		start_connecting(&b);
 		EXPECT_EQ(b.sent.connect.will.qos, i == 2 ? 1 : 2);

@@ -238,12 +238,13 @@ TEST(a_store_of_any_other_size_is_refused)
 static bool is_unchecked(const struct mqtt_store *s, uint64_t at)
 {
 	uint64_t slots = (uint64_t)(s->slots - (uint8_t *)block);
-	uint64_t server = offsetof(struct mqtt_store_header, server);
 	uint64_t id = at >= slots ? (at - slots) / small.slot_bytes : 0;
 	uint64_t used = sizeof(struct slot_head) + message.topic.size + message.props.size +
 			message.payload.size;
 
-	if (at >= server && at < server + 8)
+	/* What follows the seal: the server, an open question, and the identifier that the server chose, which costs the server
+	 * where it is not whole. */
+	if (at >= offsetof(struct mqtt_store_header, assigned_crc) && at < sizeof(struct mqtt_store_header))
 		return true;
 	return at >= slots && ((id != 1 && id != 5) || (at - slots) % small.slot_bytes >= used);
 }
@@ -368,13 +369,18 @@ TEST(a_message_whose_sizes_leave_its_slot_is_refused)
 	expect_refused(block, "a message");
 }
 
-TEST(an_assigned_identifier_without_an_end_is_refused)
+TEST(an_assigned_identifier_that_is_not_whole_costs_the_servers_session)
 {
 	struct mqtt_store s = store_used(block);
+	const char *why = "";
 
+	mqtt_store_set_server(&s, 7);
 	memset(s.header->assigned_id, 'x', sizeof(s.header->assigned_id));
 	s.header->assigned_crc = crc32c(0, s.header->assigned_id, sizeof(s.header->assigned_id));
-	expect_refused(block, "its beginning");
+	EXPECT_EQ(open_again(&s, block, &why), 0);
+	EXPECT_EQ(mqtt_store_server(&s), 0);
+	EXPECT_TEXT(mqtt_store_assigned_id(&s), "");
+	EXPECT(mqtt_store_highest_id(&s) > 0); /* what is in flight stays */
 }
 
 TEST(random_bytes_behind_a_right_header_never_open)
