@@ -155,6 +155,20 @@ race: build/.deps-test
 $B/race: $B/obj/tests/race/race.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
+## crash: a process with a ring in a file is killed ROUNDS times (default 200), and recovered
+ROUNDS ?= 200
+.PHONY: crash
+crash: $B/crash
+	$B/crash --rounds $(ROUNDS)
+
+$B/crash: $B/obj/tests/crash/crash.o $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+## crash-mutants: deliberate errors in the ring and its file, and the kill that finds each
+.PHONY: crash-mutants
+crash-mutants: build/.deps-test
+	@tests/crash/mutants
+
 ## fuzz: each libFuzzer target for FUZZ_SECONDS (default 5)
 FUZZ_SECONDS ?= 5
 FUZZ_LIB_OBJ := $(LIB_SRC:%.c=build/fuzz/obj/%.o)

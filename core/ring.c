@@ -142,7 +142,7 @@ void ring_commit(struct ring *r, uint32_t lane_idx, uint32_t channel_idx, uint32
 	if (r->in_file) {
 		struct ring_record *rec = ring_record_at(r, s->segment_idx, s->fill);
 
-		rec->crc32c = ring_record_crc(rec);
+		rec->crc32c = ring_record_crc_of(rec, ring_payload(rec));
 	}
 	s->fill += ring_record_units(s->reserved_headroom_bytes, payload_bytes);
 	s->record_count++;
@@ -367,6 +367,13 @@ static uint32_t oldest_lane(const struct ring_publisher *p, uint64_t *until_ns)
 	return lane_idx;
 }
 
+/* It will never be sent: in a file it must not come back either, behind younger ones that were. */
+static void record_skip(struct ring *r, struct ring_record *rec, _Atomic uint64_t *counter)
+{
+	RING_COUNT_ADD(counter, 1);
+	ring_done(r, rec);
+}
+
 /* One record leaves the front of its lane. False: no room for it, or too many wait for a release. */
 static bool record_pass(struct ring *r, struct ring_touched *t, struct ring_record *rec, struct taking *k)
 {
@@ -377,14 +384,14 @@ static bool record_pass(struct ring *r, struct ring_touched *t, struct ring_reco
 			return false;
 		k->discards_left--;
 		k->excess_count--;
-		RING_COUNT_ADD(&m->discarded, 1);
+		record_skip(r, rec, &m->discarded);
 		return true;
 	}
 	if (rec->time_ns < k->expired_to_ns) {
 		if (k->discards_left == 0)
 			return false;
 		k->discards_left--;
-		RING_COUNT_ADD(&m->expired, 1);
+		record_skip(r, rec, &m->expired);
 		return true;
 	}
 	if (k->count == k->room || r->publisher.waiting_count >= r->shape.waiting_limit)

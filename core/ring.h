@@ -52,7 +52,7 @@ struct ring_record {
 	uint32_t channel_idx; /* what the definition said: topic, QoS, retain */
 	uint32_t
 		flags; /* the publisher's own while it holds the record, but for RING_RECORD_DONE; 0 at take */
-	uint32_t crc32c; /* of the rest, where the ring is in a file; see ring_record_crc() */
+	uint32_t crc32c; /* of the rest, where the ring is in a file; see ring_record_crc_of() */
 	uint32_t spare;
 	uint64_t time_ns;  /* monotonic, at commit */
 	uint64_t sequence; /* counts up by one a message in its lane, from 1 */

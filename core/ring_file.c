@@ -45,6 +45,12 @@ static void set_aside(struct ring_file *f, const struct paths *p, const char *wh
 		LOG_WARN("ring", "file=%s reason=\"cannot move it aside: %s\"", p->file, strerror(errno));
 }
 
+/* Is it the file that is wrong, or are we short of something, and it may be right? */
+static bool is_the_files_fault(int error)
+{
+	return error == ELOOP || error == EISDIR || error == ENXIO || error == ENODEV;
+}
+
 static int old_open(struct old_file *old, struct ring_file *f, const struct paths *p)
 {
 	const char *why = "";
@@ -53,8 +59,12 @@ static int old_open(struct old_file *old, struct ring_file *f, const struct path
 
 	*old = (struct old_file){.handle = open(p->file, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
 	if (old->handle == -1) {
-		if (errno != ENOENT)
-			set_aside(f, p, strerror(errno));
+		rc = -errno;
+		if (rc == -ENOENT || rc == -ENOTDIR)
+			return 0;
+		if (!is_the_files_fault(-rc))
+			return rc;
+		set_aside(f, p, strerror(-rc));
 		return 0;
 	}
 	if (file_lock(old->handle, p->file) < 0)
@@ -92,6 +102,21 @@ static void old_close(struct old_file *old)
 
 /* --- the new one ------------------------------------------------------------------------------------------------------ */
 
+/* 0: the kernel does not say. */
+static uint64_t boot_of_machine(void)
+{
+	uint64_t hash = 0xcbf29ce484222325ull;
+	char text[64];
+	int handle = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t size = handle == -1 ? 0 : read(handle, text, sizeof(text));
+
+	if (handle >= 0)
+		close(handle);
+	for (ssize_t i = 0; i < size; i++)
+		hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3ull;
+	return size > 0 ? hash | 1 : 0;
+}
+
 static void header_write(struct ring_file *f, const struct ring_file_config *c, uint64_t map_bytes,
 			 struct mono mono, struct wall wall)
 {
@@ -107,6 +132,7 @@ static void header_write(struct ring_file *f, const struct ring_file_config *c, 
 		.layout_version = RING_LAYOUT_VERSION,
 		.limits = c->limits,
 		.epoch = c->epoch,
+		.boot = f->boot,
 		.wall_minus_mono_ns = wall.ns - (int64_t)mono.ns,
 		.map_bytes = map_bytes,
 		.topic_bytes = table_bytes,
@@ -121,8 +147,6 @@ static int file_map(struct ring_file *f, const struct ring_file_config *c, const
 	uint64_t map_bytes = ring_map_bytes(&c->limits);
 	int rc;
 
-	if (map_bytes == 0)
-		return -EINVAL;
 	f->memory_bytes = RING_FILE_HEADER_BYTES + map_bytes + ring_topics_bytes(c->topics, c->topic_count);
 	f->handle = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (f->handle == -1)
@@ -173,14 +197,17 @@ static bool is_known(const uint64_t *origins, uint32_t count, uint64_t origin)
 }
 
 /* Its time as this boot's clock would have said it; what is from before the boot is as old as the boot. */
-static struct mono time_here(const struct ring_file_header *old, uint64_t time_ns, struct mono mono,
-			     struct wall wall)
+static struct mono time_here(const struct ring_file *f, const struct ring_file_header *old, uint64_t time_ns,
+			     struct mono mono, struct wall wall)
 {
-	int64_t here = (int64_t)time_ns + old->wall_minus_mono_ns - (wall.ns - (int64_t)mono.ns);
+	uint64_t here = time_ns;
 
-	if (here < 1)
+	/* Modulo 2^64, because every bit may be a stranger's. */
+	if (old->boot == 0 || old->boot != f->boot)
+		here += (uint64_t)old->wall_minus_mono_ns - ((uint64_t)wall.ns - mono.ns);
+	if ((int64_t)here < 1)
 		here = 1;
-	return (struct mono){.ns = min_u64((uint64_t)here, mono.ns)};
+	return (struct mono){.ns = min_u64(here, mono.ns)};
 }
 
 static bool take_one(struct ring_file *f, const struct ring_scan_message *m, struct mono time)
@@ -213,12 +240,31 @@ static void take_over(struct ring_file *f, struct old_file *old, const uint64_t 
 	while (ring_scan_next(&old->scan, false, &m)) {
 		if (is_known(origins, origin_count, m.origin))
 			f->known_count++;
-		else if (take_one(f, &m, time_here(old->scan.header, m.time_ns, mono, wall)))
+		else if (take_one(f, &m, time_here(f, old->scan.header, m.time_ns, mono, wall)))
 			f->restored_count++;
 		else
 			f->unfit_count++;
 	}
 	f->broken_count = old->scan.broken_count;
+}
+
+/* A new name is on the disk with the folder that has it: else power loss brings back the old file, and loses this one. */
+static int folder_sync(const struct paths *p)
+{
+	char folder[PATH_BYTES];
+	const char *slash = strrchr(p->file, '/');
+	size_t size = slash ? (size_t)(slash - p->file) : 0;
+	int handle, rc = 0;
+
+	memcpy(folder, p->file, size);
+	memcpy(folder + size, slash ? "/" : ".", 2); /* "/ring" is in "/" */
+	handle = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (handle == -1)
+		return -errno;
+	if (fsync(handle) == -1 && errno != EINVAL) /* some file systems have no such thing */
+		rc = -errno;
+	close(handle);
+	return rc;
 }
 
 static int make_new(struct ring_file *f, const struct ring_file_config *c, const struct paths *p,
@@ -237,7 +283,18 @@ static int make_new(struct ring_file *f, const struct ring_file_config *c, const
 		take_over(f, old, origins, origin_count, mono, wall);
 	if (fdatasync(f->handle) == -1 || rename(p->made, p->file) == -1)
 		return -errno;
+	rc = folder_sync(p);
+	if (rc < 0) /* it has its name, and SIGKILL cannot take it away */
+		LOG_WARN("ring", "file=%s reason=\"its folder cannot be synced: %s\"", p->file,
+			 strerror(-rc));
 	return 0;
+}
+
+/* Half a file is of no use, and may be what has filled the disk. */
+static void unmake(const struct ring_file *f, const struct paths *p, int rc)
+{
+	if (rc != -EBUSY && f->handle >= 0)
+		(void)unlink(p->made);
 }
 
 static int paths_make(struct paths *p, const char *path)
@@ -266,10 +323,14 @@ int ring_file_open(struct ring_file *f, const struct ring_file_config *c, const 
 		   uint32_t origin_count, struct mono mono, struct wall wall)
 {
 	struct old_file old = {.handle = -1};
-	struct paths *p = malloc(sizeof(*p));
+	struct paths *p;
 	int rc;
 
-	*f = (struct ring_file){.handle = -1, .epoch = c->epoch};
+	*f = (struct ring_file){
+		.handle = -1, .epoch = c->epoch, .boot = c->boot ? c->boot : boot_of_machine()};
+	if (ring_map_bytes(&c->limits) == 0)
+		return -EINVAL;
+	p = malloc(sizeof(*p));
 	if (!p)
 		return -ENOMEM;
 	rc = paths_make(p, c->path);
@@ -278,21 +339,21 @@ int ring_file_open(struct ring_file *f, const struct ring_file_config *c, const 
 	if (rc == 0)
 		rc = make_new(f, c, p, &old, origins, origin_count, mono, wall);
 	if (rc < 0) {
+		unmake(f, p, rc);
 		file_unmap(f);
-		f->restored_count = f->known_count = f->unfit_count = 0;
+		f->restored_count = f->known_count = f->broken_count = f->unfit_count = 0;
 	} else {
 		tell(f, p);
 	}
 	old_close(&old);
-	if (rc < 0 && rc != -EBUSY && rc != -ENOMEM && rc != -EINVAL) {
-		/* The old file stays as it is, for a start with room on the disk. */
-		say(f, "in memory, because the ring file cannot be made", strerror(-rc));
-		LOG_WARN("ring", "file=%s kept=0 reason=\"%s: the ring is in memory; a crash would lose it\"",
-			 c->path, strerror(-rc));
-		rc = ring_open(&f->ring, &c->limits);
-	}
 	free(p);
-	return rc;
+	if (rc == 0 || rc == -EBUSY || rc == -ENOMEM)
+		return rc;
+	/* The old file stays as it is, for a start with room on the disk. */
+	say(f, "in memory, because the ring file cannot be made", strerror(-rc));
+	LOG_WARN("ring", "file=%s kept=0 reason=\"%s: the ring is in memory; a crash would lose it\"",
+		 c->path, strerror(-rc));
+	return ring_open(&f->ring, &c->limits);
 }
 
 void ring_file_close(struct ring_file *f)

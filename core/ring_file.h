@@ -5,8 +5,9 @@
  *           instant, one of the two is whole.
  * Owner:    the target. Threads: opened by the control thread; ring_file_sync by any one thread at a time.
  * Memory:   the mapping, sized and filled with blocks at start: a full disk is told then, never by SIGBUS.
- * Units:    nanoseconds of the monotonic clock; converted where the machine was started anew in between.
- * Errors:   -ENOMEM, -EBUSY (another process has the file); what else is wrong with a file is a text, and the ring is in
+ * Units:    nanoseconds of the monotonic clock; by the wall clock where the machine was started anew in between, only then:
+ *           the wall clock of a machine without a battery jumps by decades when it is first set.
+ * Errors:   -ENOMEM, -EBUSY (another process has the file), -EINVAL (limits out of range); what else is wrong with a file is a text, and the ring is in
  *           memory then; a file that is not to be trusted is moved aside as PATH.bad.
  * Source:   core/ring.h; the order of the stores is that of the program, and the page cache outlives SIGKILL.
  */
@@ -21,13 +22,14 @@ struct ring_file_config {
 	const struct ring_file_topic *topics; /* by channel number */
 	uint32_t topic_count;
 	uint64_t epoch; /* random */
+	uint64_t boot;  /* which start of the machine this is; 0: the kernel is asked */
 };
 
 struct ring_file {
 	struct ring *ring;
 	void *memory;
 	uint64_t memory_bytes;
-	uint64_t epoch;
+	uint64_t epoch, boot;
 	int handle;              /* -1: the ring is in memory */
 	uint64_t restored_count; /* messages taken over */
 	uint64_t known_count;    /* left out: the session has them */

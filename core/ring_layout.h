@@ -164,7 +164,7 @@ static inline struct ring_record *ring_record_at(const struct ring *r, uint32_t 
 }
 
 /* Over what does not change between commit and release: the head without flags and check sum, and the payload. */
-uint32_t ring_record_crc(struct ring_record *rec);
+uint32_t ring_record_crc_of(const struct ring_record *rec, const uint8_t *payload);
 
 /* Where the parts of a map lie, from its start. */
 struct ring_map_offsets {

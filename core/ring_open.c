@@ -116,12 +116,12 @@ uint64_t ring_map_bytes(const struct ring_limits *limits)
 	return ring_shape_of(limits, &shape) < 0 ? 0 : ring_map_offsets(limits, &shape).end;
 }
 
-uint32_t ring_record_crc(struct ring_record *rec)
+uint32_t ring_record_crc_of(const struct ring_record *rec, const uint8_t *payload)
 {
 	struct ring_record head = *rec;
 
 	head.flags = head.crc32c = 0;
-	return crc32c(crc32c(0, &head, sizeof(head)), ring_payload(rec), rec->payload_bytes);
+	return crc32c(crc32c(0, &head, sizeof(head)), payload, head.payload_bytes);
 }
 
 int ring_open(struct ring **out, const struct ring_limits *limits)

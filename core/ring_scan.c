@@ -105,10 +105,10 @@ static int by_lane_and_position(const void *a, const void *b)
 	return (x->position > y->position) - (x->position < y->position);
 }
 
-static struct ring_record *record_at(const struct ring_scan *s, uint32_t idx, uint32_t at)
+static const struct ring_record *record_at(const struct ring_scan *s, uint32_t idx, uint32_t at)
 {
-	return (struct ring_record *)(uintptr_t)(s->records + (uint64_t)idx * s->segment_bytes +
-						 (uint64_t)at * RING_UNIT_BYTES);
+	return (const struct ring_record *)(const void *)(s->records + (uint64_t)idx * s->segment_bytes +
+							  (uint64_t)at * RING_UNIT_BYTES);
 }
 
 /* The segments that have something, and whose it is. */
@@ -193,39 +193,58 @@ void ring_scan_close(struct ring_scan *s)
 
 /* --- messages ------------------------------------------------------------------------------------------------------- */
 
-/* The record at the cursor, where it is whole: its size, its lane, its check sum. */
-static struct ring_record *record_whole(const struct ring_scan *s, const struct ring_scan_segment *seg,
-					uint32_t at, uint32_t *units)
+static const uint8_t *payload_of(const struct ring_scan *s, const struct ring_scan_segment *seg, uint32_t at,
+				 const struct ring_record *head)
 {
-	uint64_t left = (uint64_t)(seg->fill - at) * RING_UNIT_BYTES;
-	struct ring_record *rec = record_at(s, seg->idx, at);
-	struct ring_record head;
+	return (const uint8_t *)(record_at(s, seg->idx, at) + 1) + head->headroom_bytes;
+}
 
-	if (left < sizeof(head))
-		return NULL;
-	head = *rec;
-	if (head.headroom_bytes > s->header->limits.record_bytes_max ||
-	    head.payload_bytes > s->header->limits.record_bytes_max - head.headroom_bytes ||
-	    sizeof(head) + head.headroom_bytes + head.payload_bytes > left ||
-	    head.lane_idx != seg->lane_idx || head.segment_idx != seg->idx)
-		return NULL;
-	*units = ring_record_units(head.headroom_bytes, head.payload_bytes);
-	return *units <= seg->fill - at && ring_record_crc(rec) == head.crc32c ? rec : NULL;
+/* Is the record there whole: its size, its lane, its check sum? */
+static bool record_whole(const struct ring_scan *s, const struct ring_scan_segment *seg,
+			 struct ring_scan_cursor *c)
+{
+	uint64_t left = (uint64_t)(seg->fill - c->at) * RING_UNIT_BYTES;
+	struct ring_record *head = &c->head;
+	uint32_t units;
+
+	if (left < sizeof(*head))
+		return false;
+	memcpy(head, record_at(s, seg->idx, c->at), sizeof(*head));
+	if (head->headroom_bytes > s->header->limits.record_bytes_max ||
+	    head->payload_bytes > s->header->limits.record_bytes_max - head->headroom_bytes ||
+	    sizeof(*head) + head->headroom_bytes + head->payload_bytes > left ||
+	    head->lane_idx != seg->lane_idx || head->segment_idx != seg->idx)
+		return false;
+	units = ring_record_units(head->headroom_bytes, head->payload_bytes);
+	if (ring_record_crc_of(head, payload_of(s, seg, c->at, head)) != head->crc32c)
+		return false;
+	c->units = units;
+	return true;
+}
+
+/* A server ends the connection of whoever publishes to such a name, each time again. */
+static bool topic_fits(struct bytes topic)
+{
+	if (topic.size == 0 || topic.size > UINT16_MAX)
+		return false;
+	for (size_t i = 0; i < topic.size; i++)
+		if (topic.ptr[i] == 0 || topic.ptr[i] == '+' || topic.ptr[i] == '#')
+			return false;
+	return true;
 }
 
 /* A carried message's own words; its end is at the end of the payload. */
-static bool carried_whole(const struct ring_record *rec, const uint8_t *payload,
+static bool carried_whole(const struct ring_record *head, const uint8_t *payload,
 			  struct ring_scan_message *out)
 {
 	struct carried_end end;
 
-	if (rec->payload_bytes < sizeof(end))
+	if (head->payload_bytes < sizeof(end))
 		return false;
-	memcpy(&end, payload + rec->payload_bytes - sizeof(end), sizeof(end));
-	if ((uint64_t)end.topic_bytes + end.props_bytes > rec->payload_bytes - sizeof(end) ||
-	    end.topic_bytes == 0 || end.topic_bytes > UINT16_MAX || end.qos > 2)
+	memcpy(&end, payload + head->payload_bytes - sizeof(end), sizeof(end));
+	if ((uint64_t)end.topic_bytes + end.props_bytes > head->payload_bytes - sizeof(end) || end.qos > 2)
 		return false;
-	uint32_t payload_bytes = rec->payload_bytes - (uint32_t)sizeof(end) - end.topic_bytes -
+	uint32_t payload_bytes = head->payload_bytes - (uint32_t)sizeof(end) - end.topic_bytes -
 				 end.props_bytes;
 
 	out->payload = bytes_of(payload, payload_bytes);
@@ -239,63 +258,61 @@ static bool carried_whole(const struct ring_record *rec, const uint8_t *payload,
 	return true;
 }
 
-static bool message_of(const struct ring_scan *s, struct ring_record *rec, struct ring_scan_message *out)
+static bool message_of(const struct ring_scan *s, const struct ring_scan_cursor *c,
+		       struct ring_scan_message *out)
 {
-	const uint8_t *payload = ring_payload(rec);
+	const struct ring_record *head = &c->head;
+	const uint8_t *payload = payload_of(s, &s->segments[c->segment], c->at, head);
 
 	*out = (struct ring_scan_message){
-		.time_ns = rec->time_ns,
-		.sequence = rec->sequence,
-		.lane_idx = rec->lane_idx,
-		.origin = ring_origin(s->header->epoch, rec->lane_idx, rec->sequence),
-		.done = (rec->flags & RING_RECORD_DONE) != 0,
+		.time_ns = head->time_ns,
+		.sequence = head->sequence,
+		.lane_idx = head->lane_idx,
+		.origin = ring_origin(s->header->epoch, head->lane_idx, head->sequence),
+		.done = (head->flags & RING_RECORD_DONE) != 0,
 	};
-	if (rec->channel_idx == CHANNEL_CARRIED)
-		return carried_whole(rec, payload, out);
-	if (rec->channel_idx >= s->header->topic_count)
+	if (head->channel_idx == CHANNEL_CARRIED)
+		return carried_whole(head, payload, out) && topic_fits(out->topic.topic);
+	if (head->channel_idx >= s->header->topic_count)
 		return false;
-	out->topic = s->topics[rec->channel_idx];
-	out->payload = bytes_of(payload, rec->payload_bytes);
-	return true;
+	out->topic = s->topics[head->channel_idx];
+	out->payload = bytes_of(payload, head->payload_bytes);
+	return topic_fits(out->topic.topic);
 }
 
-/* The lane's next whole record; what is behind a broken one in its segment is not looked for. */
-static struct ring_record *peek(struct ring_scan *s, struct ring_scan_cursor *c, uint32_t *units)
+/* Finds the lane's next whole record; what is behind a broken one in its segment is not looked for. */
+static bool peek(struct ring_scan *s, struct ring_scan_cursor *c)
 {
-	for (; c->segment < c->end; c->segment++, c->at = 0) {
+	for (; c->units == 0 && c->segment < c->end; c->segment++, c->at = 0) {
 		const struct ring_scan_segment *seg = &s->segments[c->segment];
-		struct ring_record *rec;
 
 		if (c->at >= seg->fill)
 			continue;
-		rec = record_whole(s, seg, c->at, units);
-		if (rec)
-			return rec;
+		if (record_whole(s, seg, c))
+			return true;
 		s->broken_count++;
 	}
-	return NULL;
+	return c->units > 0;
 }
 
 bool ring_scan_next(struct ring_scan *s, bool with_done, struct ring_scan_message *out)
 {
 	for (;;) {
-		struct ring_record *oldest = NULL;
-		uint32_t lane_idx = 0, oldest_units = 0;
+		struct ring_scan_cursor *oldest = NULL;
+		bool whole;
 
 		for (uint32_t i = 0; i < s->header->limits.lane_count; i++) {
-			uint32_t units;
-			struct ring_record *rec = peek(s, &s->cursors[i], &units);
+			struct ring_scan_cursor *c = &s->cursors[i];
 
-			if (rec && (!oldest || rec->time_ns < oldest->time_ns)) {
-				oldest = rec;
-				oldest_units = units;
-				lane_idx = i;
-			}
+			if (peek(s, c) && (!oldest || c->head.time_ns < oldest->head.time_ns))
+				oldest = c;
 		}
 		if (!oldest)
 			return false;
-		s->cursors[lane_idx].at += oldest_units;
-		if (!message_of(s, oldest, out)) {
+		whole = message_of(s, oldest, out);
+		oldest->at += oldest->units;
+		oldest->units = 0;
+		if (!whole) {
 			s->broken_count++;
 			continue;
 		}

@@ -4,7 +4,8 @@
  *           committed and is not through. For recovery and for looking at a file; nothing is changed.
  * Owner:    the caller; the image is borrowed. Threads: one.
  * Memory:   a few words a segment, in ring_scan_open.
- * Errors:   every byte is hostile: what is not whole is counted as broken and left out, never trusted.
+ * Errors:   every byte is hostile: what is not whole is counted as broken and left out, never trusted. Each size is read
+ *           once, so that a file that is being written to leads nowhere either; its payloads may change while one looks.
  *
  *   file header (a page) | the map of core/ring_layout.h | topics of the channels
  */
@@ -30,6 +31,7 @@ struct ring_file_header {
 	uint32_t header_crc; /* of the rest, as if this were 0 */
 	struct ring_limits limits;
 	uint64_t epoch;             /* random: which file it is */
+	uint64_t boot;              /* which start of the machine time_ns counts from; 0: not known */
 	int64_t wall_minus_mono_ns; /* of the machine when it was made: what time_ns means to another boot */
 	uint64_t map_bytes;
 	uint64_t topic_bytes;
@@ -44,8 +46,10 @@ struct ring_scan_segment {
 };
 
 struct ring_scan_cursor {
-	uint32_t segment, end; /* into segments */
-	uint32_t at;           /* units */
+	uint32_t segment, end;   /* into segments */
+	uint32_t at;             /* units */
+	uint32_t units;          /* of the whole record that was found there; 0: not looked for yet */
+	struct ring_record head; /* of it, as it was checked */
 };
 
 struct ring_scan {
