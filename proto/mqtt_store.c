@@ -299,6 +299,11 @@ void mqtt_store_set_server(struct mqtt_store *s, uint64_t server)
 	store(&s->header->server, server);
 }
 
+uint64_t mqtt_store_server_offset(void)
+{
+	return offsetof(struct mqtt_store_header, server);
+}
+
 bool mqtt_store_unanswered(const struct mqtt_store *s)
 {
 	return load(&s->header->unanswered) != 0;

@@ -77,6 +77,8 @@ NODISCARD int mqtt_store_take_over(struct mqtt_store *s, const struct mqtt_store
 /* The server that has a session of ours; 0: none has. */
 uint64_t mqtt_store_server(const struct mqtt_store *s);
 void mqtt_store_set_server(struct mqtt_store *s, uint64_t server);
+/* Where its word lies in a file: zeroes there make the file nobody's. */
+uint64_t mqtt_store_server_offset(void);
 /* A CONNECT is out whose answer was not heard: until then nobody knows which session the server has. */
 bool mqtt_store_unanswered(const struct mqtt_store *s);
 void mqtt_store_set_unanswered(struct mqtt_store *s, bool is);

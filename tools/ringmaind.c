@@ -275,6 +275,21 @@ static int control_open_soon(struct control **control, struct loop *loop, const 
 	return rc;
 }
 
+/* The same for its session and ring files. */
+static int node_open_soon(struct node *n, const struct cfg *c, const char *base_dir, const char *state_dir,
+			  uint64_t seed, const char **why)
+{
+	const struct timespec pause = {.tv_nsec = 100 * NS_PER_MS};
+	int rc = -EBUSY;
+
+	for (int i = 0; i < CONTROL_ATTEMPTS && rc == -EBUSY; i++) {
+		if (i > 0)
+			nanosleep(&pause, NULL);
+		rc = node_open(n, c, base_dir, state_dir, seed, why);
+	}
+	return rc;
+}
+
 static int serve(const struct options *o, const struct cfg *c)
 {
 	const struct loop_limits limits = {.operation_count = 256};
@@ -293,7 +308,7 @@ static int serve(const struct options *o, const struct cfg *c)
 		seed = clock_mono().ns;
 	rc = node_budget(c, &budget);
 	if (rc == 0)
-		rc = node_open(&node, c, dirname(config_path), state_dir_make(o, c), seed, &why);
+		rc = node_open_soon(&node, c, dirname(config_path), state_dir_make(o, c), seed, &why);
 	if (rc < 0) {
 		LOG_ERROR("daemon", "state=failed reason=\"%s: %s\"", why, strerror(-rc));
 		return code;
