@@ -127,8 +127,10 @@ struct definitions {
 	struct beat *beats;
 	uint32_t beat_count;
 	uint32_t *beat_channels;
-	struct definition_lane *lanes;    /* one a source */
-	uint32_t source_count;            /* samplers, then publishers */
+	struct definition_lane *lanes; /* one a source */
+	uint32_t source_count;         /* samplers, then publishers */
+	uint32_t *refs_by_full_name,
+		*refs_by_name;            /* as cfg.refs, of subscriptions sorted by the tags' names */
 	uint32_t *source_of_tag;          /* or DEFINITION_NO_SOURCE */
 	struct definition_counts *counts; /* by definition */
 	char *topics;
@@ -138,6 +140,9 @@ static inline uint32_t definition_source_of_publisher(const struct cfg *c, uint3
 {
 	return c->sampler_count + publisher_idx;
 }
+
+/* The tag of a subscribing definition with that name, in full or without its device, or CFG_NONE. O(log n). */
+uint32_t definition_tag_named(const struct definitions *d, uint32_t definition_idx, struct bytes name);
 
 /* Most bytes that the properties of a definition's messages take, without Topic Alias and expiry. */
 uint32_t definition_props_bytes_max(const struct cfg *c, const struct cfg_props *p);

@@ -112,9 +112,12 @@ static int arrays_open(struct definitions *d, const struct sizes *s)
 	d->lanes = array(d->source_count, sizeof(d->lanes[0]));
 	d->source_of_tag = array(c->tag_count, sizeof(d->source_of_tag[0]));
 	d->counts = array(c->definition_count, sizeof(d->counts[0]));
+	d->refs_by_full_name = array(c->ref_count, sizeof(d->refs_by_full_name[0]));
+	d->refs_by_name = array(c->ref_count, sizeof(d->refs_by_name[0]));
 	d->topics = array(s->topic_bytes, 1);
 	if (!d->channels || !d->members || !d->ports || !d->feeds || !d->feed_first || !d->beats ||
-	    !d->beat_channels || !d->lanes || !d->topics || !d->source_of_tag || !d->counts)
+	    !d->beat_channels || !d->lanes || !d->topics || !d->source_of_tag || !d->counts ||
+	    !d->refs_by_full_name || !d->refs_by_name)
 		return -ENOMEM;
 	for (uint32_t t = 0; t < c->target_count; t++) {
 		d->ports[t].lane_of_source = malloc((size_t)d->source_count + 1);
@@ -232,6 +235,81 @@ static void sources_build(struct definitions *d)
 			d->source_of_tag[c->refs[def->ref_first + k]] = definition_source_of_publisher(
 				c, c->targets[def->target_idx].publisher_idx);
 	}
+}
+
+/* --- names ---------------------------------------------------------------------------------------------------------- */
+
+static struct bytes name_of(const struct definitions *d, uint32_t tag_idx, bool is_full)
+{
+	return is_full ? d->tags->names[tag_idx]
+		       : bytes_of_text(cfg_text(d->cfg, d->cfg->tags[tag_idx].name));
+}
+
+static int compare_names(struct bytes a, struct bytes b)
+{
+	int rc = memcmp(a.ptr, b.ptr, min_size(a.size, b.size));
+
+	return rc ? rc : (a.size > b.size) - (a.size < b.size);
+}
+
+static int by_full_name(const void *a, const void *b, void *d)
+{
+	return compare_names(name_of(d, *(const uint32_t *)a, true), name_of(d, *(const uint32_t *)b, true));
+}
+
+static int by_name(const void *a, const void *b, void *d)
+{
+	return compare_names(name_of(d, *(const uint32_t *)a, false),
+			     name_of(d, *(const uint32_t *)b, false));
+}
+
+static void names_build(struct definitions *d)
+{
+	const struct cfg *c = d->cfg;
+
+	for (uint32_t i = 0; i < c->definition_count; i++) {
+		const struct cfg_definition *def = &c->definitions[i];
+		size_t bytes = def->ref_count * sizeof(c->refs[0]);
+
+		if (publishes(def) || def->ref_count == 0)
+			continue;
+		memcpy(d->refs_by_full_name + def->ref_first, c->refs + def->ref_first, bytes);
+		memcpy(d->refs_by_name + def->ref_first, c->refs + def->ref_first, bytes);
+		qsort_r(d->refs_by_full_name + def->ref_first, def->ref_count, sizeof(c->refs[0]),
+			by_full_name, d);
+		qsort_r(d->refs_by_name + def->ref_first, def->ref_count, sizeof(c->refs[0]), by_name, d);
+	}
+}
+
+static uint32_t find_name(const struct definitions *d, const uint32_t *refs, uint32_t count,
+			  struct bytes name, bool is_full)
+{
+	uint32_t low = 0, high = count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		int rc = compare_names(name_of(d, refs[middle], is_full), name);
+
+		if (rc == 0)
+			return refs[middle];
+		if (rc < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return CFG_NONE;
+}
+
+uint32_t definition_tag_named(const struct definitions *d, uint32_t definition_idx, struct bytes name)
+{
+	const struct cfg_definition *def = &d->cfg->definitions[definition_idx];
+	uint32_t tag_idx;
+
+	ASSERT(!publishes(def));
+	tag_idx = find_name(d, d->refs_by_full_name + def->ref_first, def->ref_count, name, true);
+	return tag_idx != CFG_NONE
+		       ? tag_idx
+		       : find_name(d, d->refs_by_name + def->ref_first, def->ref_count, name, false);
 }
 
 static void port_add_source(struct definition_port *port, uint32_t source_idx)
@@ -403,6 +481,7 @@ int definitions_open(struct definitions **out, const struct cfg *c, struct tag_t
 	if (rc < 0)
 		goto fail;
 	sources_build(d);
+	names_build(d);
 	channels_build(d);
 	ports_build(d);
 	rc = feeds_build(d);
@@ -441,6 +520,8 @@ void definitions_close(struct definitions *d)
 	free(d->lanes);
 	free(d->source_of_tag);
 	free(d->counts);
+	free(d->refs_by_full_name);
+	free(d->refs_by_name);
 	free(d->topics);
 	free(d);
 }
@@ -453,7 +534,7 @@ uint64_t definitions_memory_bytes(const struct definitions *d)
 			(uint64_t)d->channel_count * (sizeof(uint32_t) + 1);
 
 	return s.channels * sizeof(struct channel) + s.topic_bytes + s.feeds * sizeof(struct feed) +
-	       s.beats * sizeof(struct beat) + s.beat_channels * 4 + (uint64_t)c->ref_count * 4 +
+	       s.beats * sizeof(struct beat) + s.beat_channels * 4 + (uint64_t)c->ref_count * 12 +
 	       ((uint64_t)c->tag_count + 1) * 8 + d->beat_count * sizeof(void *) +
 	       (uint64_t)c->definition_count * sizeof(struct definition_counts) +
 	       (uint64_t)c->target_count * (sizeof(struct definition_port) + d->source_count) +

@@ -5,6 +5,7 @@
 #include "core/json_find.h"
 #include "core/value_text.h"
 
+#define NAME_BYTES_MAX   129 /* device.tag */
 #define STRING_BYTES_MAX 128 /* of a number, a quality or a time within quotes */
 
 enum { MEMBER_VALUE, MEMBER_QUALITY, MEMBER_TS, MEMBER_TAG, MEMBER_VALUES, MEMBER_COUNT };
@@ -137,14 +138,16 @@ static int intake_one(struct definition_lane *lane, uint32_t tag_idx, struct jso
 /* The tag of the definition with that name, in full or without its device; CFG_NONE. */
 static uint32_t tag_named(const struct definitions *d, const struct cfg_definition *def, struct bytes key)
 {
-	for (uint32_t i = 0; i < def->ref_count; i++) {
-		uint32_t tag_idx = d->cfg->refs[def->ref_first + i];
+	uint8_t plain[2 * NAME_BYTES_MAX];
+	int size;
 
-		if (json_key_equal(key, d->tags->names[tag_idx]) ||
-		    json_key_equal(key, bytes_of_text(cfg_text(d->cfg, d->cfg->tags[tag_idx].name))))
-			return tag_idx;
-	}
-	return CFG_NONE;
+	if (key.size == 0 || !memchr(key.ptr, '\\', key.size))
+		return definition_tag_named(d, (uint32_t)(def - d->cfg->definitions), key);
+	size = json_unescape((struct json_value){.kind = JSON_KIND_STRING, .text = key}, plain,
+			     sizeof(plain));
+	return size < 0 ? CFG_NONE
+			: definition_tag_named(d, (uint32_t)(def - d->cfg->definitions),
+					       bytes_of(plain, (size_t)size));
 }
 
 /* First all are looked at, then all are taken: a message counts wholly or not at all. */
