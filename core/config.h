@@ -132,9 +132,10 @@ struct cfg_target {
 	enum cfg_failover failover;
 	uint64_t failback_ns; /* ordered: back to the first after so long at another; 0: never */
 	bool follow_redirects;
-	bool cluster;       /* the URLs share sessions: what is in flight goes on at another of them */
-	uint8_t protocol;   /* 4: MQTT 3.1.1, 5: MQTT 5 */
-	uint32_t client_id; /* 0: generated from node and target name, the same at each start */
+	bool cluster;          /* the URLs share sessions: what is in flight goes on at another of them */
+	uint8_t protocol;      /* 4: MQTT 3.1.1, 5: MQTT 5 */
+	bool server_client_id; /* the server chooses */
+	uint32_t client_id;    /* 0: generated from node and target name, the same at each start */
 	uint32_t user;
 	bool has_user;
 	uint32_t password; /* a reference: file:, env:, cred:; never the secret itself */

@@ -164,6 +164,13 @@ static void check_buffer(struct config_build *b, const struct cfg_target *t, uin
 
 void config_check_target(struct config_build *b, struct cfg_target *t, uint32_t node)
 {
+	t->server_client_id = config_given(b, node, "client_id") != TREE_NONE && t->client_id == 0;
+	if (t->server_client_id && t->protocol != 5 && !t->clean_start &&
+	    config_is_sound(b, node, "protocol") &&
+	    config_is_sound(b, node, "clean_start")) /* [MQTT-3.1.3-7] of 3.1.1 */
+		config_complain(
+			b, config_given(b, node, "client_id"),
+			"`client_id: \"\"` with `protocol: 3.1.1` needs `clean_start: true`; give it a name");
 	t->has_user = tree_find(&b->tree, node, "user") != TREE_NONE;
 	config_check_backoff(b, config_given(b, node, "reconnect"), t->reconnect_base_ns,
 			     t->reconnect_cap_ns);

@@ -19,6 +19,8 @@ static void client_id_make(struct target *t)
 	uint64_t hash = 0xcbf29ce484222325ull;
 	const char *parts[] = {target_text(t, t->publisher->config.cfg->node), "/", target_name(t)};
 
+	if (t->config->server_client_id)
+		return;
 	if (t->config->client_id) {
 		snprintf(t->client_id, sizeof(t->client_id), "%s", target_text(t, t->config->client_id));
 		return;

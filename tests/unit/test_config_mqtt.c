@@ -325,6 +325,20 @@ TEST(a_definition_of_3_1_1_has_an_expiry_and_no_properties)
 	EXPECT(!accepts(PUBLISH, "response_topic: 'a/#'"));
 }
 
+TEST(the_server_may_choose_the_client_identifier)
+{
+	parse_good("targets: [{name: a, url: 'mqtt://b', client_id: ''}, {name: b, url: 'mqtt://b'}]");
+	EXPECT(c->targets[0].server_client_id);
+	EXPECT(!c->targets[1].server_client_id);
+	config_free(c);
+	parse_good(
+		"targets: [{name: a, url: 'mqtt://b', client_id: '', protocol: 3.1.1, clean_start: true}]");
+	config_free(c);
+	expect_mistake(
+		"targets: [{name: a, url: 'mqtt://b', client_id: '', protocol: 3.1.1, clean_start: false}]",
+		"needs `clean_start: true`");
+}
+
 /* As many tags as fit into one message; then 64 KiB of user properties beside them. */
 TEST(the_properties_of_a_message_count_for_its_size)
 {
