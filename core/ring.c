@@ -392,6 +392,7 @@ static bool record_pass(struct ring *r, struct ring_touched *t, struct ring_reco
 			return false;
 		k->discards_left--;
 		record_skip(r, rec, &m->expired);
+		r->publisher.queues[rec->lane_idx].expired_count++;
 		return true;
 	}
 	if (k->count == k->room || r->publisher.waiting_count >= r->shape.waiting_limit)
@@ -540,6 +541,31 @@ void ring_expire(struct ring *r, struct ring_record *rec)
 	ring_release(r, rec);
 }
 
+/* May more be found in what the publisher has touched than it has seen? */
+static bool fills_are_seen(const struct ring *r)
+{
+	const struct ring_publisher *p = &r->publisher;
+
+	for (uint32_t i = 0; i < p->unclosed_count; i++) {
+		uint32_t idx = p->unclosed[i];
+		uint64_t committed = RING_LOAD(&r->segments[idx].committed, acquire); /* B */
+
+		if (ring_fill_of(r, p->touched[idx].position, committed) != p->touched[idx].seen)
+			return false;
+	}
+	return true;
+}
+
+/* A committed message lies in a segment whose position head has passed: the publisher has walked by all of these, and
+ * taken what there was in those that it found. The others have a later turn: what they had is overwritten. */
+bool ring_drained(const struct ring *r)
+{
+	const struct ring_publisher *p = &r->publisher;
+
+	return p->ready_count == 0 && RING_LOAD(&r->map->head, acquire) == p->next &&
+	       fills_are_seen(r); /* C */
+}
+
 bool ring_idle(struct ring *r)
 {
 	const struct ring_publisher *p = &r->publisher;
@@ -550,12 +576,5 @@ bool ring_idle(struct ring *r)
 		return false;
 	if (p->held_count < r->shape.held_limit && RING_LOAD(&r->map->head, acquire) != p->next) /* C */
 		return false;
-	for (uint32_t i = 0; i < p->unclosed_count; i++) {
-		uint32_t idx = p->unclosed[i];
-		uint64_t committed = RING_LOAD(&r->segments[idx].committed, acquire); /* B */
-
-		if (ring_fill_of(r, p->touched[idx].position, committed) != p->touched[idx].seen)
-			return false;
-	}
-	return true;
+	return fills_are_seen(r);
 }

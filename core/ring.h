@@ -136,6 +136,16 @@ NODISCARD struct ring_counts ring_counts(const struct ring *r);
  * overwritten already, so made = taken + overwritten + expired + dropped + ring_backlog. */
 NODISCARD struct ring_counts ring_counts_outside(const struct ring *r);
 
+/* Any thread: messages committed in a lane so far, which is the number of its newest. */
+NODISCARD uint64_t ring_lane_committed(const struct ring *r, uint32_t lane_idx);
+NODISCARD uint32_t ring_lane_count(const struct ring *r);
+/* The lane's sampler: the number that the message which is being written will get. */
+NODISCARD uint64_t ring_next_sequence(const struct ring *r, uint32_t lane_idx);
+/* Publisher: messages of a lane that ring_take has let expire. */
+NODISCARD uint64_t ring_lane_expired(const struct ring *r, uint32_t lane_idx);
+/* Publisher: was everything that was committed before this call taken, or has it gone? False may be wrong; true is right. */
+NODISCARD bool ring_drained(const struct ring *r);
+
 /* Verifies every invariant of a quiet ring. 0, or -EINVAL with *why (a static text). */
 NODISCARD int ring_check(const struct ring *r, const char **why);
 

@@ -26,6 +26,29 @@ uint64_t ring_backlog(const struct ring *r)
 	return min_u64(ring_resident_count(r), r->limits.message_count);
 }
 
+uint64_t ring_lane_committed(const struct ring *r, uint32_t lane_idx)
+{
+	ASSERT(lane_idx < r->limits.lane_count);
+	return atomic_load_explicit(&r->lane_counts[lane_idx].committed, memory_order_acquire); /* D */
+}
+
+uint32_t ring_lane_count(const struct ring *r)
+{
+	return r->limits.lane_count;
+}
+
+uint64_t ring_next_sequence(const struct ring *r, uint32_t lane_idx)
+{
+	ASSERT(lane_idx < r->limits.lane_count);
+	return r->samplers[lane_idx].sequence + 1;
+}
+
+uint64_t ring_lane_expired(const struct ring *r, uint32_t lane_idx)
+{
+	ASSERT(lane_idx < r->limits.lane_count);
+	return r->publisher.queues[lane_idx].expired_count;
+}
+
 struct ring_counts ring_counts(const struct ring *r)
 {
 	struct ring_counts c = {0};

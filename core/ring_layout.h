@@ -117,6 +117,7 @@ struct ring_touched {
 /* The publisher's own, one a lane: its touched segments that have more to take, oldest first. */
 struct ring_queue {
 	uint64_t front_ns; /* commit time of the first record to take, where the lane is in ready_lanes */
+	uint64_t expired_count;
 	uint32_t first_idx;
 	uint32_t last_idx;
 };

@@ -255,6 +255,7 @@ static void on_released(struct target *t, const struct mqtt_event *e)
 
 		target_message(t, rec, &m);
 		counter_add(&t->metrics.refused_messages, 1);
+		target_lost(t, rec, LOSS_REFUSED);
 		LOG_WARN("target", "name=%s topic=%.*s dropped=1 reason=\"%s (%u)\"", target_name(t),
 			 (int)m.topic.size, (const char *)m.topic.ptr,
 			 mqtt_reason_text(t->session.config.version, MQTT_PUBACK, e->code), e->code);

@@ -23,6 +23,7 @@
 #ifndef IO_TARGET_H
 #define IO_TARGET_H
 
+#include "core/loss.h"
 #include "core/ring_file.h"
 #include "core/shared_text.h"
 #include "io/inbound.h"
@@ -110,6 +111,7 @@ struct target {
 	struct session_file session_file;
 	struct ring_file ring_file; /* where the ring is in a file */
 	uint64_t *origins;          /* of what was restored: not to come from the ring as well */
+	struct loss_ledger *losses;
 	struct inbound inbound;
 	struct bytes *
 		props; /* by the channel's number in the target: its messages' properties; NULL: none has any */

@@ -4,6 +4,7 @@
 
 #include "core/carried.h"
 #include "core/log.h"
+#include "core/loss.h"
 #include "io/target_priv.h"
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
@@ -86,6 +87,7 @@ static void refuse_message(struct target *t, const struct mqtt_message *m, const
 	const struct definitions *d = t->publisher->config.definitions;
 
 	counter_add(&t->metrics.refused_messages, 1);
+	target_lost(t, rec, rc == -EMSGSIZE ? LOSS_OVERSIZED : LOSS_REFUSED);
 	if (rec->channel_idx != CHANNEL_CARRIED)
 		counter_add(&d->counts[d->channels[rec->channel_idx].definition_idx].refused, 1);
 	if (rc == -EMSGSIZE)
@@ -113,6 +115,7 @@ static bool send_record(struct target *t, struct ring_record *rec)
 
 	target_message(t, rec, &m);
 	if (m.expiry_s && m.expiry_left_s == 0) {
+		target_lost(t, rec, LOSS_EXPIRED);
 		if (own)
 			let_go(t, rec);
 		else
@@ -193,10 +196,14 @@ static void fill_from_ring(struct target *t)
 	count = ring_take(t->ring, fresh, room, target_now(t));
 	/* batch_add writes at or before the place that is read */
 	for (uint32_t i = 0; i < count; i++) {
+		if (UNLIKELY(!loss_follows(t->losses, fresh[i])))
+			loss_skipped(t->losses, t->ring, fresh[i]);
 		bool sent = send_record(t, fresh[i]);
 
 		ASSERT(sent); /* no more were taken than the window admits */
 	}
+	if (count < room)
+		loss_look(t->losses, t->ring, target_now(t));
 }
 
 /* --- sending ------------------------------------------------------------------------------------------------------- */
@@ -318,6 +325,7 @@ void target_give_up_excess(struct target *t)
 		struct ring_record *rec = t->waiting[i];
 
 		if (excess && !(rec->flags & IS_OWN)) {
+			target_lost(t, rec, LOSS_OVERWRITTEN);
 			ring_give_up(t->ring, rec);
 			excess--;
 			continue;

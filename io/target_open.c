@@ -330,7 +330,7 @@ uint64_t target_memory_bytes(const struct cfg *c, uint32_t cfg_idx, const struct
 	const struct cfg_target *tc = &c->targets[cfg_idx];
 	struct mqtt_store_shape shape = store_shape(c, cfg_idx, d, "");
 
-	return sizeof(struct target) + tc->max_packet_bytes + 2ull * 4096 +
+	return sizeof(struct target) + sizeof(struct loss_ledger) + tc->max_packet_bytes + 2ull * 4096 +
 	       target_batch_max(tc) * (sizeof(void *) + sizeof(uint32_t) + sizeof(struct iovec)) +
 	       ((uint64_t)target_waiting_max(tc) + tc->max_inflight) * sizeof(void *) +
 	       (tc->max_inflight + 1ull) * sizeof(struct mqtt_inflight_entry) +
@@ -404,7 +404,8 @@ static int batch_memory_open(struct target *t)
 	t->packet_bytes = calloc(t->batch_max, sizeof(t->packet_bytes[0]));
 	t->iov = calloc((size_t)t->batch_max + 2, sizeof(t->iov[0]));
 	t->receive = malloc(t->config->max_packet_bytes);
-	return t->batch && t->waiting && t->packet_bytes && t->iov && t->receive ? 0 : -ENOMEM;
+	t->losses = calloc(1, sizeof(*t->losses));
+	return t->losses && t->batch && t->waiting && t->packet_bytes && t->iov && t->receive ? 0 : -ENOMEM;
 }
 
 /* --- the ring ----------------------------------------------------------------------------------------------------------------- */
@@ -560,6 +561,8 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 		return rc;
 	}
 	ASSERT(t->ring);
+	loss_init(t->losses, &t->metrics, target_now(t));
+	loss_unnumbered(t->losses, LOSS_OVERSIZED, t->ring_file.unfit_count, target_now(t), target_now(t));
 	check_headroom(t);
 	stream_init(&t->stream, p->loop, &target_stream_user, t->receive, t->config->max_packet_bytes);
 	target_enter(t, t->enabled ? TARGET_CONNECTING : TARGET_DISABLED, "");
@@ -583,6 +586,7 @@ void target_close(struct target *t)
 	free(t->session_memory.aliases_in);
 	free(t->session_memory.alias_in_sizes);
 	free(t->receive);
+	free(t->losses);
 	free(t->props);
 	free(t->props_text);
 	free(t->will_props);

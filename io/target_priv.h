@@ -66,6 +66,9 @@ void target_hold_drop(struct target *t, struct ring_record *rec, uint32_t hold);
 /* What a record is as a message, good as long as the record. */
 void target_message(const struct target *t, struct ring_record *rec, struct mqtt_message *m);
 
+/* io/target_loss.c: what did not get through. A record in our hands is lost; it is let go afterwards. */
+void target_lost(struct target *t, const struct ring_record *rec, enum loss_reason reason);
+
 /* io/target_place.c: where to go. */
 void target_place_from_list(struct target *t);
 /* The server has said where. False: it is not understood, or was followed too often. */

@@ -15,6 +15,7 @@ void ctl_show_status(const json_t *result);
 void ctl_show_target_list(const json_t *result);
 void ctl_show_target_enabled(const json_t *result);
 void ctl_show_target_disabled(const json_t *result);
+void ctl_show_buffer(const json_t *result);
 void ctl_show_packages(const json_t *result);
 void ctl_show_package_switched(const json_t *result);
 void ctl_show_subscriptions(const json_t *result);

@@ -75,9 +75,11 @@ static int arrays_open(struct node *n)
 	n->publisher_threads = calloc((size_t)c->publisher_count + 1, sizeof(n->publisher_threads[0]));
 	n->sampler_threads = calloc((size_t)c->sampler_count + 1, sizeof(n->sampler_threads[0]));
 	n->target_on = calloc((size_t)c->target_count + 1, sizeof(n->target_on[0]));
+	n->rates = calloc((size_t)c->target_count + 1, sizeof(n->rates[0]));
 	n->package_on = calloc((size_t)c->package_count + 1, sizeof(n->package_on[0]));
 	return n->rings && n->publishers && n->samplers && n->publisher_of_target && n->slot_of_target &&
-			       n->publisher_threads && n->sampler_threads && n->target_on && n->package_on
+			       n->publisher_threads && n->sampler_threads && n->target_on && n->package_on &&
+			       n->rates
 		       ? 0
 		       : -ENOMEM;
 }
@@ -218,6 +220,7 @@ void node_close(struct node *n)
 	free(n->sampler_threads);
 	free(n->target_on);
 	free(n->package_on);
+	free(n->rates);
 	*n = (struct node){0};
 }
 
@@ -246,6 +249,19 @@ void node_switch_package(struct node *n, uint32_t package_idx, enum node_switch 
 	n->package_on[package_idx] = to == NODE_ON;
 	for (uint32_t i = 0; i < n->cfg->target_count; i++)
 		target_switched(n, i); /* nothing new for those of other packages */
+}
+
+/* --- rates ---------------------------------------------------------------------------------------------------------- */
+
+void node_tick(struct node *n, struct mono now)
+{
+	if (!mono_reached(now, n->rates_due))
+		return;
+	n->rates_due = mono_add(now, NS_PER_S);
+	for (uint32_t i = 0; i < n->cfg->target_count; i++) {
+		rate_sample(&n->rates[i].made, ring_counts(n->rings[i]).made, now);
+		rate_sample(&n->rates[i].sent, counter_get(&node_target(n, i)->metrics.sent_messages), now);
+	}
 }
 
 /* --- threads -------------------------------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 
 #include "core/config.h"
 #include "core/definition.h"
+#include "core/forecast.h"
 #include "hw/sampler.h"
 #include "io/publisher.h"
 #include "io/target.h"
@@ -30,6 +31,11 @@ struct node_thread {
 	_Atomic bool failed; /* its loop could not wait any more: the daemon ends */
 };
 
+/* Of a target: messages a second. */
+struct node_rates {
+	struct rate made, sent;
+};
+
 struct node {
 	const struct cfg *cfg;
 	struct tag_table tags;
@@ -42,6 +48,8 @@ struct node {
 	struct node_thread *publisher_threads, *sampler_threads;
 	uint32_t publisher_count, sampler_count; /* that are open */
 	bool *target_on, *package_on;            /* control thread: switches, by target and by package */
+	struct node_rates *rates;                /* control thread: by target */
+	struct mono rates_due;
 	struct wall started;
 };
 
@@ -68,6 +76,9 @@ enum node_switch { NODE_OFF, NODE_ON };
  * has them, and at the next start again: nothing is written. Control thread; the publishers do the rest. */
 void node_switch_target(struct node *n, uint32_t target_idx, enum node_switch to);
 void node_switch_package(struct node *n, uint32_t package_idx, enum node_switch to);
+
+/* Control thread, as often as it likes: once a second the rates of all targets are looked at. */
+void node_tick(struct node *n, struct mono now);
 
 /* Did a thread end that should not have? */
 bool node_failed(const struct node *n);

@@ -30,6 +30,7 @@ static const char help[] =
 	"\n"
 	"  status                  the daemon, its targets, lines and threads\n"
 	"  targets [PATTERN]       targets in detail\n"
+	"  buffer TARGET           what waits for it, how long there is room, what was lost and why\n"
 	"  subscriptions [TARGET]  what its server has said to each filter\n"
 	"  definitions [PATTERN]   what is published and subscribed to, and what became of it\n"
 	"  tags [PATTERN]          what tags there are\n"
@@ -138,6 +139,7 @@ static const struct verb verbs[] = {
 	{"targets", "targets.list", 0, 1, "pattern", "targets", ctl_show_target_list},
 	{"definitions", "definitions.list", 0, 1, "pattern", "definitions", ctl_show_definitions},
 	{"subscriptions", "subscriptions.list", 0, 1, "target", "subscriptions", ctl_show_subscriptions},
+	{"buffer", "buffer.read", 1, 1, "target", NULL, ctl_show_buffer},
 	{"packages", "packages.list", 0, 1, "pattern", "packages", ctl_show_packages},
 	{"enable", "targets.enable", 1, 1, "name", NULL, ctl_show_target_enabled},
 	{"disable", "targets.disable", 1, 1, "name", NULL, ctl_show_target_disabled},

@@ -250,6 +250,7 @@ static int run(struct node *n, struct control *control, struct loop *loop)
 		struct mono now = clock_mono();
 
 		control_tick(control, now);
+		node_tick(n, now);
 		log_drain(STDERR_FILENO);
 		if (loop_run(loop, mono_min(control_deadline(control), mono_add(now, CONTROL_TURN_NS))) < 0)
 			return EXIT_OTHER;

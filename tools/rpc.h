@@ -5,6 +5,7 @@
  *     version    status    stop
  *     targets.list        [pattern] [limit] [offset]
  *     targets.enable      name                           targets.disable   name
+ *     buffer.read         target
  *     packages.list       [pattern] [limit] [offset]
  *     packages.enable     name                           packages.disable  name
  *     subscriptions.list  [target] [limit] [offset]

@@ -21,6 +21,7 @@ RPC_METHOD(rpc_status);
 RPC_METHOD(rpc_targets_list);
 RPC_METHOD(rpc_targets_enable);
 RPC_METHOD(rpc_targets_disable);
+RPC_METHOD(rpc_buffer_read);
 RPC_METHOD(rpc_packages_list);
 RPC_METHOD(rpc_packages_enable);
 RPC_METHOD(rpc_packages_disable);
@@ -82,6 +83,15 @@ struct rpc_subscriptions {
 /* room_bytes: what the list may take, less what it takes. */
 void rpc_subscriptions_get(const struct node *n, uint32_t target_idx, size_t *room_bytes,
 			   struct rpc_subscriptions *out);
+
+/* How fast a target's buffer fills, and how long it lasts: for `status` too. The values are owned by the caller. */
+struct rpc_forecast {
+	double rate;     /* messages made a second */
+	json_t *holds_s; /* null: no end to it */
+	json_t *full_at; /* null: connected, or never */
+	bool is_full;
+};
+void rpc_forecast_get(const struct node *n, uint32_t target_idx, struct rpc_forecast *out);
 
 /* A counter as a JSON integer, which has 63 bits. */
 static inline json_int_t rpc_integer(uint64_t value)

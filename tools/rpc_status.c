@@ -25,13 +25,15 @@ static json_t *target_of(const struct node *n, uint32_t target_idx, size_t *room
 	struct ring_counts ring = ring_counts_outside(n->rings[target_idx]);
 	char reason[SHARED_TEXT_BYTES], url[SHARED_TEXT_BYTES];
 	struct rpc_subscriptions subs;
+	struct rpc_forecast forecast;
 
+	rpc_forecast_get(n, target_idx, &forecast);
 	shared_text_get(&t->reason, reason);
 	shared_text_get(&t->url, url);
 	rpc_subscriptions_get(n, target_idx, room_bytes, &subs);
 	return json_pack(
 		"{s:s, s:s, s:o, s:o, s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+		"s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o}",
 		"name", cfg_text(n->cfg, c->name), "state", target_state_text(target_state(t)), "reason",
 		rpc_text(reason), "url", rpc_text(url), "description", cfg_text(n->cfg, c->description),
 		"package", cfg_text(n->cfg, c->package), "package_enabled",
@@ -47,7 +49,8 @@ static json_t *target_of(const struct node *n, uint32_t target_idx, size_t *room
 		"connects", count_of(&m->connects), "connect_failures", count_of(&m->connect_failures),
 		"disconnects", count_of(&m->disconnects), "redirects", count_of(&m->redirects), "subscribed",
 		(json_int_t)subs.subscribed, "refused_subscriptions", (json_int_t)subs.refused,
-		"subscriptions_total", (json_int_t)subs.total, "subscriptions", subs.list);
+		"subscriptions_total", (json_int_t)subs.total, "rate", forecast.rate, "holds_s",
+		forecast.holds_s, "full_at", forecast.full_at, "subscriptions", subs.list);
 }
 
 static const char *kind_of(enum cfg_line_kind kind)

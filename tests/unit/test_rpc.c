@@ -728,3 +728,93 @@ TEST(only_operators_switch)
 			}
 	EXPECT_EQ(found_count, ARRAY_COUNT(operators_only));
 }
+
+/* --- the buffer ------------------------------------------------------------------------------------------------------ */
+
+/* As a sampler makes them. */
+static void make_messages(struct world *w, uint32_t count, struct mono now)
+{
+	struct ring *r = w->node.rings[0];
+
+	for (uint32_t i = 0; i < count; i++) {
+		EXPECT(ring_reserve(r, 0, 8, 8, now) != NULL);
+		ring_commit(r, 0, 0, 8, now);
+	}
+}
+
+/* As the target's publisher takes the oldest. */
+static struct ring_record *take_message(struct world *w, struct mono now)
+{
+	struct target *t = node_target(&w->node, 0);
+	struct ring_record *rec;
+
+	EXPECT_EQ(ring_take(t->ring, &rec, 1, now), 1);
+	if (!loss_follows(t->losses, rec))
+		loss_skipped(t->losses, t->ring, rec);
+	return rec;
+}
+
+TEST(the_buffer_says_which_messages_were_lost_and_why)
+{
+	struct world w;
+	struct mono now = clock_mono();
+
+	world_open(&w);
+	make_messages(&w, 150, now);
+	json_t *b = ask(&w, "buffer.read", "{\"target\":\"plant\"}");
+	EXPECT_EQ(number_in(b, "capacity"), 100);
+	EXPECT_EQ(number_in(b, "buffered"), 100);
+	EXPECT(flag_in(b, "full"));
+	EXPECT_EQ(number_in(b, "unlocated"), 50);
+	EXPECT_EQ(json_array_size(json_object_get(b, "gaps")), 0);
+	json_decref(b);
+
+	struct ring_record *rec = take_message(&w, now);
+	loss_record(node_target(&w.node, 0)->losses, rec, LOSS_REFUSED, false);
+	b = ask(&w, "buffer.read", "{\"target\":\"plant\"}");
+	EXPECT_EQ(number_in(b, "unlocated"), 0);
+	EXPECT_EQ(number_in(json_object_get(b, "lost"), "overwritten"), 50);
+	EXPECT_EQ(number_in(json_object_get(b, "lost"), "refused"), 1);
+	EXPECT_TEXT(text_in(item(b, "gaps", 0), "reason"), "refused"); /* the newest first */
+	EXPECT_EQ(number_in(item(b, "gaps", 0), "first"), 51);
+	EXPECT_TEXT(text_in(item(b, "gaps", 1), "reason"), "overwritten");
+	EXPECT_EQ(number_in(item(b, "gaps", 1), "source"), 0);
+	EXPECT_EQ(number_in(item(b, "gaps", 1), "first"), 1);
+	EXPECT_EQ(number_in(item(b, "gaps", 1), "last"), 50);
+	EXPECT_EQ(number_in(item(b, "gaps", 1), "count"), 50);
+	EXPECT(json_is_null(json_object_get(b, "file")));
+	json_decref(b);
+	expect_refused(&w, "buffer.read", "{\"target\":\"plan\"}",
+		       "there is no target plan; did you mean plant?");
+	expect_refused(&w, "buffer.read", "{}", "target is missing");
+	world_close(&w);
+}
+
+TEST(the_buffer_says_how_long_it_holds_and_when_it_is_full)
+{
+	struct world w;
+	struct mono now = clock_mono();
+
+	world_open(&w);
+	node_tick(&w.node, now);
+	make_messages(&w, 20, now);
+	node_tick(&w.node, mono_add(now, NS_PER_S - 1)); /* not due */
+	EXPECT(rate_get(&w.node.rates[0].made) == 0);
+	node_tick(&w.node, mono_add(now, 10 * NS_PER_S));
+	json_t *b = ask(&w, "buffer.read", "{\"target\":\"plant\"}");
+	EXPECT(fabs(json_real_value(json_object_get(b, "rate")) - 2) < 1e-6);
+	EXPECT(fabs(json_real_value(json_object_get(b, "holds_s")) - 50) < 1e-6);
+	EXPECT(fabs(json_real_value(json_object_get(b, "fill_percent")) - 20) < 1e-6);
+	EXPECT(json_is_string(json_object_get(b, "full_at")));
+	EXPECT(!flag_in(b, "full"));
+	json_decref(b);
+	set_state(&w, 0, TARGET_CONNECTED);
+	b = ask(&w, "buffer.read", "{\"target\":\"plant\"}");
+	EXPECT(json_is_null(json_object_get(b, "full_at")));
+	json_decref(b);
+	json_t *status = ask(&w, "status", "{}");
+	EXPECT(fabs(json_real_value(json_object_get(item(status, "targets", 0), "holds_s")) - 50) < 1e-6);
+	EXPECT(json_is_null(json_object_get(item(status, "targets", 1), "holds_s")));
+	json_decref(status);
+	world_close(&w);
+}

@@ -1,0 +1,122 @@
+/* core/loss.h - which messages of a target did not get through, and why: the ledger of losses.
+ *
+ * Purpose:  the records of a ring's lane are numbered from 1 and are taken in that order, so a number that does not follow
+ *           the last one is a gap. Every number of a lane that was given to a message is at any time one of: delivered,
+ *           in the publisher's hands, in the ring, or in exactly one gap here. The table has the LOSS_GAPS_MAX newest
+ *           gaps, the counters of the target have all.
+ * Owner:    the target's publisher. Threads: loss_read and loss_newest by any, the rest by the owner. A reader repeats
+ *           while a gap is being written: a handful of stores; the writer never waits.
+ * Memory:   the caller's struct, all zero at first.
+ * Units:    counts are messages, times are monotonic. Errors: none.
+ * Source:   the sequence count of each gap is that of core/tag.h.
+ *
+ * Where a record was seen (it expired or was refused on its way) from and to are its own time. What was overwritten was
+ * not seen: it was made after `from` and before `to`, the times of its lane's records on either side. In a gap of records
+ * that were not seen those that expired are the newest.
+ */
+#ifndef CORE_LOSS_H
+#define CORE_LOSS_H
+
+#include "core/metrics.h"
+#include "core/ring.h"
+
+#define LOSS_GAPS_MAX 256u
+#define LOSS_NO_LANE  RING_LANES_MAX /* messages that never had a number */
+
+enum loss_reason {
+	LOSS_OVERWRITTEN, /* gave way to newer ones */
+	LOSS_EXPIRED,     /* older than max_age or the definition's expiry */
+	LOSS_REFUSED,     /* by the server, or its limits do not admit it */
+	LOSS_OVERSIZED,   /* larger than the server or the ring takes */
+	LOSS_NO_ROOM,     /* every segment of the ring was held */
+};
+#define LOSS_REASON_COUNT 5
+
+/* "overwritten" "expired" "refused" "oversized" "no room" */
+const char *loss_reason_text(enum loss_reason reason);
+
+struct loss_gap {
+	uint64_t number; /* of the gap: 1 is the first that was found */
+	uint32_t lane_idx;
+	enum loss_reason reason;
+	bool is_quiet;        /* not to be told: a message about losses itself */
+	uint64_t first, last; /* 0: without numbers */
+	uint64_t count;
+	struct mono from, to;
+};
+
+struct loss_cell {
+	_Atomic uint32_t sequence; /* odd: being written */
+	_Atomic uint32_t kinds;    /* reason, is_quiet, lane */
+	_Atomic uint64_t number, first, last, count, from_ns, to_ns;
+};
+
+struct loss_lane {
+	uint64_t last_sequence; /* up to here every message is accounted for */
+	uint64_t last_ns;       /* when that one was made */
+	uint64_t expired_count; /* as ring_lane_expired said last */
+	uint64_t newest;        /* number of its newest gap */
+};
+
+/* Gaps that had to leave the table before they were told. */
+struct loss_sum {
+	uint64_t gap_count, count;
+	struct mono from, to;
+};
+
+struct loss_ledger {
+	struct loss_lane lanes[RING_LANES_MAX + 1];
+	struct loss_cell cells[LOSS_GAPS_MAX];
+	_Atomic uint64_t newest;
+	uint64_t told; /* gaps up to this number take nothing more in */
+	struct loss_sum untold[LOSS_REASON_COUNT];
+	uint64_t located_count; /* overwritten or expired, and found in a lane */
+	uint64_t dropped_count; /* of ring_counts */
+	struct mono looked;
+	struct target_metrics *metrics; /* lost_* are counted there */
+};
+
+/* now: nothing was made before. */
+void loss_init(struct loss_ledger *l, struct target_metrics *metrics, struct mono now);
+
+/* The record was taken from the ring: does it follow its lane's last one? All that a message costs. */
+NODISCARD static inline bool loss_follows(struct loss_ledger *l, const struct ring_record *rec)
+{
+	struct loss_lane *lane = &l->lanes[rec->lane_idx];
+
+	if (UNLIKELY(rec->sequence != lane->last_sequence + 1))
+		return false;
+	lane->last_sequence = rec->sequence;
+	lane->last_ns = rec->time_ns;
+	return true;
+}
+
+/* It does not: what lies between is lost. */
+void loss_skipped(struct loss_ledger *l, const struct ring *r, const struct ring_record *rec);
+
+/* The ring gave less than it could have: nothing may be left of what has gone, without a record after it to tell. Also what
+ * found no room. A few loads where nothing is new. */
+void loss_look(struct loss_ledger *l, struct ring *r, struct mono now);
+
+/* A record that was taken is lost after all. */
+void loss_record(struct loss_ledger *l, const struct ring_record *rec, enum loss_reason reason,
+		 bool is_quiet);
+/* Messages without a number. */
+void loss_unnumbered(struct loss_ledger *l, enum loss_reason reason, uint64_t count, struct mono from,
+		     struct mono to);
+
+/* The number of the newest gap; 0: there is none. */
+static inline uint64_t loss_newest(const struct loss_ledger *l)
+{
+	return atomic_load_explicit(&l->newest, memory_order_acquire);
+}
+
+/* The gap of that number. False: there is none, or it has left the table. */
+NODISCARD bool loss_read(const struct loss_ledger *l, uint64_t number, struct loss_gap *out);
+
+/* Telling of losses, in the order in which they were found: what is next, and that it was told. A gap of number 0 sums up
+ * those of one reason that left the table; *gap_count says how many. False: all was told. */
+NODISCARD bool loss_untold(struct loss_ledger *l, struct loss_gap *out, uint64_t *gap_count);
+void loss_told(struct loss_ledger *l, const struct loss_gap *gap);
+
+#endif
