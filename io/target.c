@@ -174,6 +174,7 @@ static void link_closed(struct target *t)
 	if (t->open)
 		target_batch_recover(t);
 	inbound_lost(&t->inbound, &t->session, target_now(t), turn_wall(&t->publisher->turn));
+	counter_set(&t->metrics.held, 0);
 	mqtt_session_lost(&t->session);
 	t->open = t->closing = t->close_when_sent = false;
 	t->flush_deadline = t->first_deadline = MONO_NEVER;
