@@ -121,13 +121,14 @@ static int segments_read(struct ring_scan *s, const struct ring_segment *segment
 		uint64_t word = atomic_load_explicit(&segments[i].word, memory_order_acquire);
 		uint64_t committed = atomic_load_explicit(&segments[i].committed, memory_order_acquire);
 		uint64_t position = ring_position(word);
-		uint64_t fill = committed ^ (position >> lap_shift << RING_FILL_BITS);
+		uint64_t lap = position >> lap_shift;
+		uint64_t fill = committed ^ lap << RING_FILL_BITS;
 		uint32_t lane_idx;
 
 		if (ring_state(word) >= RING_SEG_FREE || (position & (s->segment_count - 1)) != i ||
-		    fill == 0)
-			continue; /* a committed word of an earlier lap reads as a huge fill */
-		if (fill >= 1u << RING_FILL_BITS)
+		    lap >> (64 - RING_FILL_BITS) != 0)
+			continue;
+		if (fill == 0 || fill >= 1u << RING_FILL_BITS) /* the committed word is of an earlier lap */
 			continue;
 		lane_idx = record_at(s, i, 0)->lane_idx;
 		if (fill * RING_UNIT_BYTES > s->segment_bytes || lane_idx >= s->header->limits.lane_count) {
