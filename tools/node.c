@@ -174,6 +174,27 @@ static int samplers_open(struct node *n, struct prng *prng, const char **why)
 	return 0;
 }
 
+static int sync_open(struct node *n)
+{
+	uint32_t count = n->cfg->target_count;
+	struct node_sync_ring *rings = calloc((size_t)count + 1, sizeof(rings[0]));
+	int rc;
+
+	if (!rings)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++)
+		rings[i] = (struct node_sync_ring){
+			.file = &node_target(n, i)->ring_file,
+			.name = cfg_text(n->cfg, n->cfg->targets[i].name),
+			.sync = n->cfg->targets[i].buffer_sync,
+			.interval_ns = n->cfg->targets[i].buffer_sync_interval_ns,
+			.do_sync = ring_file_sync,
+		};
+	rc = node_sync_open(&n->sync, rings, count);
+	free(rings);
+	return rc;
+}
+
 int node_open(struct node *n, const struct cfg *c, const char *base_dir, const char *state_dir, uint64_t seed,
 	      const char **why)
 {
@@ -194,6 +215,8 @@ int node_open(struct node *n, const struct cfg *c, const char *base_dir, const c
 	if (rc == 0)
 		rc = samplers_open(n, &prng, why);
 	if (rc == 0)
+		rc = sync_open(n);
+	if (rc == 0)
 		switches_open(n);
 	else
 		node_close(n);
@@ -202,6 +225,7 @@ int node_open(struct node *n, const struct cfg *c, const char *base_dir, const c
 
 void node_close(struct node *n)
 {
+	node_sync_close(n->sync);
 	for (uint32_t i = 0; i < n->sampler_count; i++)
 		sampler_close(&n->samplers[i]);
 	for (uint32_t i = 0; i < n->publisher_count; i++)
@@ -384,6 +408,8 @@ int node_start(struct node *n, const char **why)
 		rc = thread_start(n, &n->publisher_threads[i], i, publisher_main);
 	for (uint32_t i = 0; rc == 0 && i < n->sampler_count; i++)
 		rc = thread_start(n, &n->sampler_threads[i], i, sampler_main);
+	if (rc == 0)
+		rc = node_sync_start(n->sync);
 	if (rc < 0) {
 		node_stop(n);
 		return rc;
@@ -412,6 +438,7 @@ void node_stop(struct node *n)
 		publisher_stop(&n->publishers[i]);
 	for (uint32_t i = 0; i < n->publisher_count; i++)
 		join(&n->publisher_threads[i]);
+	node_sync_stop(n->sync);
 }
 
 bool node_failed(const struct node *n)

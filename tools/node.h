@@ -18,6 +18,7 @@
 #include "hw/sampler.h"
 #include "io/publisher.h"
 #include "io/target.h"
+#include "tools/node_sync.h"
 
 struct node;
 
@@ -46,6 +47,7 @@ struct node {
 	struct publisher **publisher_of_target;
 	uint32_t *slot_of_target;
 	struct node_thread *publisher_threads, *sampler_threads;
+	struct node_sync *sync;                  /* NULL: no ring is synced to a disk */
 	uint32_t publisher_count, sampler_count; /* that are open */
 	bool *target_on, *package_on;            /* control thread: switches, by target and by package */
 	struct node_rates *rates;                /* control thread: by target */

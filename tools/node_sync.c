@@ -1,0 +1,192 @@
+#include "tools/node_sync.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "core/log.h"
+
+/* With sync: each, how long a message may go unnoticed: nobody tells us, because that would cost the sampler. */
+#define LOOK_NS            (2 * NS_PER_MS)
+#define THREAD_STACK_BYTES (128u << 10)
+
+struct ring_state {
+	struct node_sync_ring ring;
+	uint64_t synced_made; /* messages that were made before the last sync began */
+	struct mono next;
+	int failed; /* errno of the last sync */
+	struct shared_text text;
+};
+
+struct node_sync {
+	struct ring_state *rings;
+	uint32_t count;
+	pthread_t thread;
+	bool running;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool stopping; /* with the lock */
+};
+
+int node_sync_open(struct node_sync **out, const struct node_sync_ring *rings, uint32_t count)
+{
+	struct node_sync *s;
+	uint32_t used_count = 0;
+	pthread_condattr_t attr;
+
+	*out = NULL;
+	for (uint32_t i = 0; i < count; i++)
+		used_count += rings[i].file->handle >= 0 && rings[i].sync != CFG_SYNC_NEVER;
+	if (used_count == 0)
+		return 0;
+	s = calloc(1, sizeof(*s));
+	if (s)
+		s->rings = calloc(used_count, sizeof(s->rings[0]));
+	if (!s || !s->rings) {
+		free(s);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		if (rings[i].file->handle >= 0 && rings[i].sync != CFG_SYNC_NEVER)
+			s->rings[s->count++].ring = rings[i];
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the clock of struct mono */
+	pthread_cond_init(&s->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	*out = s;
+	return 0;
+}
+
+void node_sync_close(struct node_sync *s)
+{
+	if (!s)
+		return;
+	pthread_cond_destroy(&s->wake);
+	pthread_mutex_destroy(&s->lock);
+	free(s->rings);
+	free(s);
+}
+
+/* --- syncing ---------------------------------------------------------------------------------------------------------- */
+
+static void tell(struct ring_state *r, int failed)
+{
+	char text[SHARED_TEXT_BYTES] = "";
+
+	if (failed == r->failed)
+		return;
+	r->failed = failed;
+	if (failed) {
+		snprintf(text, sizeof(text), "the ring file cannot be synced: %s", strerror(-failed));
+		LOG_WARN("ring",
+			 "target=%s synced=0 reason=\"%s: what is made would not survive a loss of power\"",
+			 r->ring.name, strerror(-failed));
+	} else {
+		LOG_INFO("ring", "target=%s synced=1", r->ring.name);
+	}
+	shared_text_set(&r->text, text);
+}
+
+/* Counted before the sync begins: what is made during it waits for the next. */
+static void sync_one(struct ring_state *r, uint64_t made)
+{
+	int rc = r->ring.do_sync(r->ring.file);
+
+	if (rc == 0)
+		r->synced_made = made;
+	tell(r, rc);
+}
+
+static struct mono step_one(struct ring_state *r, struct mono now)
+{
+	uint64_t pause_ns = r->ring.sync == CFG_SYNC_EACH && r->failed == 0 ? LOOK_NS : r->ring.interval_ns;
+	uint64_t made;
+
+	if (!mono_reached(now, r->next))
+		return r->next;
+	made = ring_counts(r->ring.file->ring).made;
+	if (made != r->synced_made)
+		sync_one(r, made);
+	r->next = mono_add(now, pause_ns);
+	return r->next;
+}
+
+struct mono node_sync_step(struct node_sync *s, struct mono now)
+{
+	struct mono next = MONO_NEVER;
+
+	for (uint32_t i = 0; i < s->count; i++)
+		next = mono_min(next, step_one(&s->rings[i], now));
+	return next;
+}
+
+/* --- the thread --------------------------------------------------------------------------------------------------------- */
+
+static bool wait_until(struct node_sync *s, struct mono deadline)
+{
+	const struct timespec at = {.tv_sec = (time_t)(deadline.ns / NS_PER_S),
+				    .tv_nsec = (long)(deadline.ns % NS_PER_S)};
+	bool stopping;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->stopping && pthread_cond_timedwait(&s->wake, &s->lock, &at) != ETIMEDOUT)
+		;
+	stopping = s->stopping;
+	pthread_mutex_unlock(&s->lock);
+	return !stopping;
+}
+
+static void *sync_main(void *arg)
+{
+	struct node_sync *s = arg;
+
+	if (log_thread_open("sync") < 0)
+		LOG_WARN("thread", "name=sync log_ring=0 reason=\"no memory\"");
+	prctl(PR_SET_NAME, "sync");
+	while (wait_until(s, node_sync_step(s, clock_mono())))
+		;
+	for (uint32_t i = 0; i < s->count; i++)
+		s->rings[i].next = (struct mono){0};
+	(void)node_sync_step(s, clock_mono()); /* what the others made before they ended */
+	log_thread_close();
+	return NULL;
+}
+
+int node_sync_start(struct node_sync *s)
+{
+	pthread_attr_t attr;
+	int rc;
+
+	if (!s)
+		return 0;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
+	rc = pthread_create(&s->thread, &attr, sync_main, s);
+	pthread_attr_destroy(&attr);
+	s->running = rc == 0;
+	return -rc;
+}
+
+void node_sync_stop(struct node_sync *s)
+{
+	if (!s || !s->running)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->stopping = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->thread, NULL);
+	s->running = false;
+}
+
+void node_sync_text(const struct node_sync *s, const struct ring_file *file, char out[SHARED_TEXT_BYTES])
+{
+	out[0] = 0;
+	for (uint32_t i = 0; s && i < s->count; i++)
+		if (s->rings[i].ring.file == file)
+			shared_text_get(&s->rings[i].text, out);
+}
