@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/config_build.h"
+#include "core/hash.h"
 #include "core/ring.h"
 
 /* Topic and properties stand in the record twice: behind the payload, and in the header before it. */
@@ -208,14 +209,9 @@ static struct bytes filter_of(const struct cfg *c, const struct filter_use *use,
 	return bytes_of(buffer, size > 0 ? (size_t)size : 0);
 }
 
-/* FNV-1a, 64 bits. */
 static uint64_t hash_of(uint32_t target_idx, struct bytes filter)
 {
-	uint64_t h = 0xcbf29ce484222325ull ^ target_idx;
-
-	for (size_t i = 0; i < filter.size; i++)
-		h = (h ^ filter.ptr[i]) * 0x100000001b3ull;
-	return h;
+	return hash_bytes(HASH_START ^ target_idx, filter);
 }
 
 /* The key in which the two differ, or NULL. */

@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/hash.h"
+
 /* FNV-1a, then the finisher of splitmix64: a name's last letters must reach the low bits. */
 static uint32_t hash_name(uint32_t scope, struct bytes name)
 {
-	uint64_t h = 0xcbf29ce484222325ull ^ scope;
+	uint64_t h = hash_bytes(HASH_START ^ scope, name);
 
-	for (size_t i = 0; i < name.size; i++)
-		h = (h ^ name.ptr[i]) * 0x100000001b3ull;
 	h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9ull;
 	return (uint32_t)(h ^ (h >> 31));
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/topic.h"
 
 #define ID_MAX 268435455u
@@ -122,10 +123,8 @@ static uint32_t unite(struct wishes *w)
 
 static uint32_t id_of(struct bytes filter)
 {
-	uint64_t hash = 0xcbf29ce484222325ull;
+	uint64_t hash = hash_bytes(HASH_START, filter);
 
-	for (size_t i = 0; i < filter.size; i++)
-		hash = (hash ^ filter.ptr[i]) * 0x100000001b3ull;
 	return (uint32_t)(hash % ID_MAX) + 1;
 }
 

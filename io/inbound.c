@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/carried.h"
+#include "core/hash.h"
 #include "core/intake.h"
 #include "core/log.h"
 #include "core/topic.h"
@@ -169,14 +170,9 @@ static void match_by_topic(struct inbound *in, const struct mqtt_session *s, con
 
 static uint64_t key_of(const struct mqtt_publish *p)
 {
-	const struct bytes parts[] = {p->topic, p->payload};
-	uint64_t hash = 0xcbf29ce484222325ull;
+	uint64_t hash = hash_number(hash_bytes(HASH_START, p->topic), p->topic.size);
 
-	for (size_t k = 0; k < ARRAY_COUNT(parts); k++) {
-		for (size_t i = 0; i < parts[k].size; i++)
-			hash = (hash ^ parts[k].ptr[i]) * 0x100000001b3ull;
-		hash = (hash ^ parts[k].size) * 0x100000001b3ull;
-	}
+	hash = hash_number(hash_bytes(hash, p->payload), p->payload.size);
 	return hash | 1;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/file_lock.h"
+#include "core/hash.h"
 #include "core/log.h"
 #include "core/topic.h"
 
@@ -22,11 +23,7 @@ struct paths {
 
 static uint64_t identity_of(const char *client_id)
 {
-	uint64_t hash = 0xcbf29ce484222325ull;
-
-	for (const char *c = client_id; *c; c++)
-		hash = (hash ^ (unsigned char)*c) * 0x100000001b3ull;
-	return hash;
+	return hash_text(HASH_START, client_id);
 }
 
 /* --- the file of the last process ---------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/carried.h"
+#include "core/hash.h"
 #include "core/log.h"
 #include "io/target_priv.h"
 #include "proto/mqtt_publish.h"
@@ -16,7 +17,7 @@
 /* The same at each start, and no longer than every server must accept. FNV-1a over node and target. */
 static void client_id_make(struct target *t)
 {
-	uint64_t hash = 0xcbf29ce484222325ull;
+	uint64_t hash = HASH_START;
 	const char *parts[] = {target_text(t, t->publisher->config.cfg->node), "/", target_name(t)};
 
 	if (t->config->server_client_id)
@@ -26,8 +27,7 @@ static void client_id_make(struct target *t)
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_COUNT(parts); i++)
-		for (const char *c = parts[i]; *c; c++)
-			hash = (hash ^ (unsigned char)*c) * 0x100000001b3ull;
+		hash = hash_text(hash, parts[i]);
 	snprintf(t->client_id, CLIENT_ID_BYTES_MAX + 1, "rm%016llx", (unsigned long long)hash);
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/url.h"
 #include "io/target_priv.h"
 
@@ -48,12 +49,9 @@ bool target_place_from_reference(struct target *t, const char *reference)
  * message in flight for one that it has had: better twice than lost. */
 uint64_t target_place_key(const struct target *t)
 {
-	uint64_t hash = 0xcbf29ce484222325ull;
+	uint64_t hash = hash_number(hash_text(HASH_START, t->place.host), t->place.port);
 
 	if (t->config->cluster)
 		return 1;
-	for (const char *c = t->place.host; *c; c++)
-		hash = (hash ^ (unsigned char)*c) * 0x100000001b3ull;
-	hash = (hash ^ t->place.port) * 0x100000001b3ull;
 	return hash > 1 ? hash : 2;
 }
