@@ -160,6 +160,8 @@ struct cfg_target {
 	uint32_t buffer_path;       /* 0: the ring is in memory; relative to the state directory */
 	enum cfg_sync buffer_sync;
 	uint64_t buffer_sync_interval_ns;
+	uint32_t buffer_loss_topic; /* 0: losses are not published; expanded as the will's topic is */
+	uint8_t buffer_loss_qos;
 	struct cfg_will will;
 	struct cfg_place place;
 };
@@ -263,7 +265,8 @@ struct cfg_definition {
 	uint32_t ref_first, ref_count; /* its tags, resolved and without repetition: into cfg.refs */
 	uint32_t topic;                /* template: {node} {device} {tag} {definition} {target} */
 	enum cfg_payload payload;
-	uint8_t qos; /* subscribe: the most that the server may send with */
+	bool sequence; /* JSON: each message says which of its source's it is */
+	uint8_t qos;   /* subscribe: the most that the server may send with */
 	bool retain;
 	uint32_t expiry_s; /* 0: none; v5 tells the server what is left of it */
 	struct cfg_props props;

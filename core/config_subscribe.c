@@ -20,6 +20,7 @@ static void check_no_publication(struct config_build *b, uint32_t node)
 		{"heartbeat", "messages come when somebody sends them; leave it out"},
 		{"deadband", "give it to the tags, or to a definition that publishes them"},
 		{"payload", "JSON and text are told apart as they come; `value` says where the value is"},
+		{"sequence", "the sender of a message numbers it; leave it out"},
 		{"retain", "`retain_handling` says which retained messages come"},
 		{"expiry", "the sender of a message sets it; leave it out"},
 		{"content_type", "the sender of a message sets it; leave it out"},

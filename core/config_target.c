@@ -148,7 +148,29 @@ void config_resolve_package(struct config_build *b, struct cfg_target *t, uint32
 		.name = t->package, .enabled = true, .place = t->place};
 }
 
-static void check_buffer(struct config_build *b, const struct cfg_target *t, uint32_t node)
+static void check_loss_topic(struct config_build *b, struct cfg_target *t, uint32_t buffer)
+{
+	uint32_t topic = config_given(b, buffer, "loss_topic");
+	struct topic_names names = will_names(b->cfg, t);
+	char expanded[TOPIC_BYTES_MAX];
+	const char *why;
+	int size;
+
+	if (topic == TREE_NONE) {
+		if (config_given(b, buffer, "loss_qos") != TREE_NONE)
+			config_complain(b, config_given(b, buffer, "loss_qos"),
+					"`loss_qos` needs `loss_topic`; add it, or leave both out");
+		return;
+	}
+	size = topic_expand(cfg_text(b->cfg, t->buffer_loss_topic), &names, expanded, &why);
+	if (size < 0)
+		config_complain(b, topic, "`loss_topic`, in which {node} and {target} have a meaning: %s",
+				why);
+	else
+		t->buffer_loss_topic = config_text_add(b, bytes_of(expanded, (size_t)size));
+}
+
+static void check_buffer(struct config_build *b, struct cfg_target *t, uint32_t node)
 {
 	uint32_t buffer = config_given(b, node, "buffer");
 
@@ -160,6 +182,7 @@ static void check_buffer(struct config_build *b, const struct cfg_target *t, uin
 	if (t->buffer_sync != CFG_SYNC_INTERVAL && config_given(b, buffer, "sync_interval") != TREE_NONE)
 		config_complain(b, config_given(b, buffer, "sync_interval"),
 				"`sync_interval` needs `sync: interval`");
+	check_loss_topic(b, t, buffer);
 }
 
 void config_check_target(struct config_build *b, struct cfg_target *t, uint32_t node)

@@ -73,6 +73,8 @@ static bool send_channel(struct definition_lane *lane, uint32_t channel_idx, str
 	struct writer w = writer_of(payload, ch->payload_bytes_max);
 
 	encode(lane, ch, &w, time);
+	if (ch->sequence)
+		payload_add_sequence(&w, ring_next_sequence(port->ring, ring_lane), ring_lane);
 	ring_commit(port->ring, ring_lane, channel_idx, (uint32_t)(w.at - payload), now);
 	touch(lane, ch->target_idx);
 	counter_add(&lane->metrics->messages, 1);

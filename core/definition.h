@@ -49,6 +49,7 @@ struct channel {
 	uint8_t qos;
 	bool retain;
 	bool group;
+	bool sequence;
 };
 
 /* What definitions ask of one target's ring. */

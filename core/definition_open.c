@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/carried.h"
+#include "core/loss.h"
 #include "core/payload.h"
 #include "core/topic.h"
 
@@ -186,9 +187,11 @@ static void channel_add(struct definitions *d, uint32_t definition_idx, uint32_t
 		.qos = def->qos,
 		.retain = def->retain,
 		.group = tag_idx == CFG_NONE,
+		.sequence = def->sequence,
 	};
 	*topic_at += n;
-	ch->payload_bytes_max = ch->group ? PAYLOAD_GROUP_BYTES : 0;
+	ch->payload_bytes_max = (ch->group ? PAYLOAD_GROUP_BYTES : 0) +
+				(ch->sequence ? PAYLOAD_SEQUENCE_BYTES : 0);
 	for (uint32_t i = 0; i < ch->member_count; i++)
 		ch->payload_bytes_max += payload_tag_bytes_max(
 			d->tags->names[d->members[member_first + i]].size);
@@ -334,6 +337,23 @@ static void port_add_forward(struct definitions *d, const struct cfg_definition 
 		port->record_bytes_max = record_bytes;
 }
 
+/* What the target's publisher says of messages that were lost. */
+static void port_add_losses(struct definitions *d, uint32_t target_idx)
+{
+	const struct cfg *c = d->cfg;
+	const struct cfg_target *t = &c->targets[target_idx];
+	struct definition_port *port = &d->ports[target_idx];
+	uint32_t topic_bytes = (uint32_t)strlen(cfg_text(c, t->buffer_loss_topic));
+	uint32_t record_bytes = CHANNEL_HEADER_BYTES + topic_bytes +
+				(uint32_t)carried_bytes(topic_bytes, 0, LOSS_MESSAGE_BYTES_MAX);
+
+	if (!t->buffer_loss_topic)
+		return;
+	port_add_source(port, definition_source_of_publisher(c, t->publisher_idx));
+	if (record_bytes > port->record_bytes_max)
+		port->record_bytes_max = record_bytes;
+}
+
 /* A ring lane for every source that may write to the target. */
 static void ports_build(struct definitions *d)
 {
@@ -348,6 +368,8 @@ static void ports_build(struct definitions *d)
 		for (uint32_t k = 0; publishes(def) && k < def->ref_count; k++)
 			port_add_source(port, source_of(d, c->refs[def->ref_first + k]));
 	}
+	for (uint32_t t = 0; t < c->target_count; t++)
+		port_add_losses(d, t);
 	for (uint32_t t = 0; t < c->target_count; t++) { /* a target without definitions still has a ring */
 		d->ports[t].lane_count += d->ports[t].lane_count == 0;
 		d->ports[t].record_bytes_max += d->ports[t].record_bytes_max == 0;

@@ -3,7 +3,8 @@
  * Purpose:  the records of a ring's lane are numbered from 1 and are taken in that order, so a number that does not follow
  *           the last one is a gap. Every number of a lane that was given to a message is at any time one of: delivered,
  *           in the publisher's hands, in the ring, or in exactly one gap here. The table has the LOSS_GAPS_MAX newest
- *           gaps, the counters of the target have all.
+ *           gaps, the counters of the target have all. A ring from a file begins anew: what it brought is numbered from 1
+ *           in its last lane, and the ledger of the process before is gone.
  * Owner:    the target's publisher. Threads: loss_read and loss_newest by any, the rest by the owner. A reader repeats
  *           while a gap is being written: a handful of stores; the writer never waits.
  * Memory:   the caller's struct, all zero at first.
@@ -20,8 +21,9 @@
 #include "core/metrics.h"
 #include "core/ring.h"
 
-#define LOSS_GAPS_MAX 256u
-#define LOSS_NO_LANE  RING_LANES_MAX /* messages that never had a number */
+#define LOSS_GAPS_MAX          256u
+#define LOSS_MESSAGE_BYTES_MAX 512u           /* of one that tells of a gap */
+#define LOSS_NO_LANE           RING_LANES_MAX /* messages that never had a number */
 
 enum loss_reason {
 	LOSS_OVERWRITTEN, /* gave way to newer ones */

@@ -96,3 +96,15 @@ void payload_group_end(struct writer *w)
 	WRITE_LITERAL(w, "}}");
 	ASSERT(!w->failed);
 }
+
+void payload_add_sequence(struct writer *w, uint64_t sequence, uint32_t lane_idx)
+{
+	ASSERT(w->at[-1] == '}');
+	w->at--;
+	WRITE_LITERAL(w, ",\"seq\":");
+	w->at += number_text_u64(sequence, room_for(w, NUMBER_TEXT_BYTES));
+	WRITE_LITERAL(w, ",\"source\":");
+	w->at += number_text_u64(lane_idx, room_for(w, NUMBER_TEXT_BYTES));
+	WRITE_LITERAL(w, "}");
+	ASSERT(!w->failed);
+}

@@ -24,6 +24,9 @@ static inline uint32_t payload_tag_bytes_max(size_t name_bytes)
 /* Added once for a group. */
 #define PAYLOAD_GROUP_BYTES 64u
 
+/* Added for the number of a message. */
+#define PAYLOAD_SEQUENCE_BYTES 80u
+
 struct payload_item {
 	struct bytes name;
 	struct tag_sample sample;
@@ -38,5 +41,8 @@ void payload_group_begin(struct writer *w, struct wall now, struct time_cache *c
 void payload_group_add(struct writer *w, uint32_t item_idx, const struct payload_item *item,
 		       struct time_cache *cache);
 void payload_group_end(struct writer *w);
+
+/* After either, where it is JSON: "seq":42,"source":0 as the last keys. */
+void payload_add_sequence(struct writer *w, uint64_t sequence, uint32_t lane_idx);
 
 #endif

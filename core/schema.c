@@ -221,6 +221,13 @@ const struct schema_key schema_keys[] = {
 		"sync"},
 	{SCHEMA_BUFFER, "sync_interval", SCHEMA_DURATION, FIELD(cfg_target, buffer_sync_interval_ns),
 	 RANGE(10 * MS, HOUR), .default_text = "1s", .doc = "with sync: interval"},
+	{SCHEMA_BUFFER, "loss_topic", SCHEMA_TEXT, FIELD(cfg_target, buffer_loss_topic),
+	 RANGE(1, CFG_TOPIC_BYTES_MAX),
+	 .doc = "where lost messages are told of, when the target is connected again; {node} and {target} "
+		"are "
+		"replaced"},
+	{SCHEMA_BUFFER, "loss_qos", SCHEMA_INTEGER, FIELD(cfg_target, buffer_loss_qos), RANGE(0, 2),
+	 .default_text = "1", .doc = "of these"},
 	{SCHEMA_BUFFER, "bytes", SCHEMA_LATER, .doc = ""},
 
 	{SCHEMA_WILL, "topic", SCHEMA_TEXT, SCHEMA_REQUIRED, FIELD(cfg_target, will.topic),
@@ -342,6 +349,8 @@ const struct schema_key schema_keys[] = {
 		"subscribe: a filter, with + # and $share/NAME/"},
 	{SCHEMA_DEFINITION, "payload", SCHEMA_WORD, FIELD(cfg_definition, payload), .words = payloads,
 	 .default_text = "json", .doc = ""},
+	{SCHEMA_DEFINITION, "sequence", SCHEMA_BOOL, FIELD(cfg_definition, sequence), .default_text = "false",
+	 .doc = "payload: json: `seq` and `source` in each message; the numbers of a source leave none out"},
 	{SCHEMA_DEFINITION, "qos", SCHEMA_INTEGER, FIELD(cfg_definition, qos), RANGE(0, 2),
 	 .default_text = "0", .doc = "subscribe: the most that the server may send with"},
 	{SCHEMA_DEFINITION, "retain", SCHEMA_BOOL, FIELD(cfg_definition, retain), .default_text = "false",

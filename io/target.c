@@ -243,6 +243,7 @@ static void on_online(struct target *t, const struct mqtt_event *e)
 	LOG_DEBUG("target", "name=%s session_present=%d inflight=%u", target_name(t), e->session_present,
 		  t->session.inflight.count);
 	target_give_up_excess(t);
+	target_losses_online(t);
 }
 
 static void on_released(struct target *t, const struct mqtt_event *e)
@@ -462,12 +463,14 @@ void target_step(struct target *t)
 	deadlines_step(t);
 	inbound_step(&t->inbound, &t->session, now, turn_wall(&t->publisher->turn));
 	target_pump(t);
+	target_losses_step(t);
 	if (t->parting)
 		target_part_step(t);
 	counter_set(&t->metrics.held, t->inbound.buffer.count);
 	next = mono_min(t->link_deadline, mqtt_session_deadline(&t->session));
 	if (!t->parting && !t->close_when_sent && !t->closing)
 		next = mono_min(next, t->first_deadline);
+	next = mono_min(next, t->losses_deadline);
 	next = mono_min(next, inbound_deadline(&t->inbound, &t->session, now));
 	/* What a completion or an acknowledgement has to free first is no deadline: each comes back here. */
 	if (t->session.state == MQTT_SESSION_ONLINE && !stream_is_sending(&t->stream) &&

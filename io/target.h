@@ -112,6 +112,9 @@ struct target {
 	struct ring_file ring_file; /* where the ring is in a file */
 	uint64_t *origins;          /* of what was restored: not to come from the ring as well */
 	struct loss_ledger *losses;
+	struct mono losses_since;    /* connected, and something is untold; MONO_NEVER: no */
+	struct mono losses_deadline; /* to tell of more */
+	uint32_t losses_budget;      /* of this connection */
 	struct inbound inbound;
 	struct bytes *
 		props; /* by the channel's number in the target: its messages' properties; NULL: none has any */

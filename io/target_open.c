@@ -286,6 +286,8 @@ static bool wants_acks(const struct target *t)
 {
 	const struct cfg *c = t->publisher->config.cfg;
 
+	if (t->config->buffer_loss_topic && t->config->buffer_loss_qos > 0)
+		return true;
 	for (uint32_t i = 0; i < c->definition_count; i++) {
 		const struct cfg_definition *def = &c->definitions[i];
 		uint32_t target_idx = def->mode == CFG_MODE_SUBSCRIBE ? def->subscribe.forward.target_idx
@@ -533,6 +535,8 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 		.flush_deadline = MONO_NEVER,
 		.part_deadline = MONO_NEVER,
 		.first_deadline = MONO_NEVER,
+		.losses_since = MONO_NEVER,
+		.losses_deadline = MONO_NEVER,
 		.session_file.handle = -1,
 		.ring_file.handle = -1,
 	};

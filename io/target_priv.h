@@ -67,6 +67,9 @@ void target_hold_drop(struct target *t, struct ring_record *rec, uint32_t hold);
 void target_message(const struct target *t, struct ring_record *rec, struct mqtt_message *m);
 
 /* io/target_loss.c: what did not get through. A record in our hands is lost; it is let go afterwards. */
+void target_losses_online(struct target *t);
+/* Tells the server of gaps, where that is wanted; messages as others, for the ring. */
+void target_losses_step(struct target *t);
 void target_lost(struct target *t, const struct ring_record *rec, enum loss_reason reason);
 
 /* io/target_place.c: where to go. */

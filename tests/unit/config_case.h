@@ -53,6 +53,17 @@ static inline void expect_mistake(const char *yaml, const char *words)
 	config_errors_free(&errors);
 }
 
+/* The same of a file with a value in its one hole, which is written %s. */
+static inline void expect_mistake_in(const char *file, const char *value, const char *words)
+{
+	const char *hole = strstr(file, "%s");
+	char yaml[4096];
+
+	EXPECT(hole != NULL);
+	snprintf(yaml, sizeof(yaml), "%.*s%s%s", (int)(hole - file), file, value, hole + 2);
+	expect_mistake(yaml, words);
+}
+
 /* A file with a value in its one hole, which is written %s: is it accepted? */
 static inline bool accepts(const char *file, const char *value)
 {

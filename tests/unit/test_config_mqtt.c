@@ -368,3 +368,30 @@ TEST(the_properties_of_a_message_count_for_its_size)
 	expect_mistake(map, "could be larger than 16 MiB");
 	free(map);
 }
+
+TEST(losses_are_told_on_a_topic_of_node_and_target)
+{
+	parse_good("node: n\ntargets: [{name: a, url: 'mqtt://b', buffer: {loss_topic: '{node}/{target}/x'}},"
+		   "{name: b, url: 'mqtt://b', buffer: {loss_topic: y, loss_qos: 2}}, {name: c, url: "
+		   "'mqtt://b'}]");
+	EXPECT_TEXT(cfg_text(c, c->targets[0].buffer_loss_topic), "n/a/x");
+	EXPECT_EQ(c->targets[0].buffer_loss_qos, 1);
+	EXPECT_TEXT(cfg_text(c, c->targets[1].buffer_loss_topic), "y");
+	EXPECT_EQ(c->targets[1].buffer_loss_qos, 2);
+	EXPECT_EQ(c->targets[2].buffer_loss_topic, 0);
+	config_free(c);
+	expect_mistake_in(ONE, "buffer: {loss_topic: 'a/{tag}'}", "{node} and {target} have a meaning");
+	expect_mistake_in(ONE, "buffer: {loss_topic: 'a/#'}", "`loss_topic`");
+	expect_mistake_in(ONE, "buffer: {loss_qos: 1}", "`loss_qos` needs `loss_topic`");
+}
+
+TEST(only_json_messages_are_numbered)
+{
+	parse_good_format(PUBLISH, "sequence: true");
+	EXPECT(c->definitions[0].sequence);
+	config_free(c);
+	parse_good_format(PUBLISH, "payload: text");
+	EXPECT(!c->definitions[0].sequence);
+	config_free(c);
+	expect_mistake_in(PUBLISH, "sequence: true, payload: text", "write `payload: json`");
+}

@@ -18,16 +18,6 @@
 #define BRIDGE TARGETS "definitions: [{name: d, target: a, mode: subscribe, %s}]"
 
 /* A mistake in a file with a hole. */
-static void expect_mistake_in(const char *file, const char *value, const char *words)
-{
-	const char *hole = strstr(file, "%s");
-	char yaml[4096];
-
-	EXPECT(hole != NULL);
-	snprintf(yaml, sizeof(yaml), "%.*s%s%s", (int)(hole - file), file, value, hole + 2);
-	expect_mistake(yaml, words);
-}
-
 TEST(a_subscription_for_tags_is_understood)
 {
 	const struct cfg_definition *d;
@@ -115,7 +105,7 @@ TEST(keys_for_publishing_are_refused_in_a_subscription)
 	static const char *const keys[] = {
 		"cycle: 1s",         "heartbeat: 1s",       "deadband: {abs: 1}",  "payload: json",
 		"retain: true",      "expiry: 1s",          "content_type: a",     "payload_format: utf8",
-		"response_topic: a", "correlation_data: a", "user_properties: {}",
+		"response_topic: a", "correlation_data: a", "user_properties: {}", "sequence: true",
 	};
 	char more[64];
 

@@ -5,6 +5,7 @@
 
 #include "core/carried.h"
 #include "core/definition.h"
+#include "core/loss.h"
 
 /* One sampler with a synthetic line of four tags (load.t0 .. load.t3), one target with a ring; the test is the publisher. */
 struct bench {
@@ -266,6 +267,60 @@ TEST(text_payloads_are_the_bare_value)
 	EXPECT_EQ(take_all(&b), 1);
 	EXPECT_TEXT(b.last, "-0.25");
 	bench_close(&b);
+}
+
+TEST(messages_that_are_numbered_leave_no_number_of_their_source_out)
+{
+	struct bench b;
+
+	bench_open(&b, "  - {name: d, target: t, tags: [load.t0], topic: '{tag}', sequence: true}\n"
+		       "  - {name: e, target: t, tags: [load.t1, load.t2], topic: 'g', sequence: true}\n"
+		       "  - {name: f, target: t, tags: [load.t3], topic: 'f'}\n");
+	sample(&b, 0, 1);
+	EXPECT_EQ(take_all(&b), 1);
+	EXPECT_TEXT(b.last, "{\"tag\":\"load.t0\",\"value\":1,\"quality\":\"good\",\"ts\":\"2026-01-02T03:"
+			    "04:05.678901Z\",\"seq\":1,\"source\":0}");
+	sample(&b, 1, 1);
+	EXPECT_EQ(take_all(&b), 1);
+	EXPECT(strstr(b.last, "}},\"seq\":2,\"source\":0}"));
+	sample(&b, 3, 1);
+	EXPECT_EQ(take_all(&b), 1); /* counts, and does not say so */
+	EXPECT(!strstr(b.last, "seq"));
+	sample(&b, 0, 2);
+	EXPECT_EQ(take_all(&b), 1);
+	EXPECT(strstr(b.last, "\"seq\":4,\"source\":0}"));
+	bench_close(&b);
+}
+
+TEST(a_target_that_tells_of_losses_has_a_lane_and_room_for_it)
+{
+	static const char *const files[] = {
+		"targets: [{name: t, url: 'mqtt://b'}]\n",
+		"node: n\ntargets: [{name: t, url: 'mqtt://b', buffer: {loss_topic: "
+		"'loss/{node}/{target}'}}]\n",
+	};
+	const uint64_t topic_bytes = strlen("loss/n/t");
+
+	for (uint32_t i = 0; i < 2; i++) {
+		struct cfg_errors errors = {0};
+		struct tag_table tags;
+		struct definitions *d;
+		struct cfg *c;
+
+		EXPECT_EQ(config_parse("f.yaml", bytes_of_text(files[i]), &c, &errors), 0);
+		EXPECT_EQ(tag_table_open(&tags, c), 0);
+		EXPECT_EQ(definitions_open(&d, c, &tags), 0);
+		EXPECT_EQ(d->ports[0].lane_count, 1);
+		EXPECT_EQ(d->ports[0].lane_of_source[definition_source_of_publisher(c, 0)],
+			  i ? 0 : DEFINITION_NO_LANE);
+		if (i)
+			EXPECT_EQ(d->ports[0].record_bytes_max,
+				  CHANNEL_HEADER_BYTES + topic_bytes +
+					  carried_bytes(topic_bytes, 0, LOSS_MESSAGE_BYTES_MAX));
+		definitions_close(d);
+		tag_table_close(&tags);
+		config_free(c);
+	}
 }
 
 TEST(targets_with_news_are_named_once_until_they_were_told)

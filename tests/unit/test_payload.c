@@ -182,3 +182,18 @@ TEST(a_json_parser_reads_back_the_value_that_was_sampled)
 		json_decref(root);
 	}
 }
+
+TEST(a_number_is_the_last_key_and_fits_into_its_room)
+{
+	struct writer w = writer_of(out, 2 + PAYLOAD_SEQUENCE_BYTES);
+
+	memset(out, '#', sizeof(out));
+	write_text(&w, "{\"a\":1}");
+	payload_add_sequence(&w, 42, 7);
+	*w.at = 0;
+	EXPECT_TEXT(out, "{\"a\":1,\"seq\":42,\"source\":7}");
+	w = writer_of(out, 2 + PAYLOAD_SEQUENCE_BYTES);
+	write_text(&w, "{}");
+	payload_add_sequence(&w, UINT64_MAX, UINT32_MAX);
+	EXPECT(!w.failed);
+}
