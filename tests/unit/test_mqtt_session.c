@@ -81,6 +81,44 @@ TEST(our_own_window_ends_it_where_the_server_has_no_limit)
 	EXPECT_EQ(mqtt_session_room(&b.s), 0);
 }
 
+TEST(our_own_window_is_the_configurations_where_the_store_has_more_identifiers)
+{
+	struct bench b;
+
+	bench_init(&b, MQTT_3_1_1, false);
+	b.s.config.inflight_max = INFLIGHT - 2;
+	mqtt_session_server(&b.s, 7);
+	go_online(&b, false, 0);
+	EXPECT_EQ(mqtt_session_room(&b.s), INFLIGHT - 2);
+	for (int i = 0; i < INFLIGHT - 2; i++)
+		EXPECT_EQ(publish(&b, 1, &tokens[i], 0), 1);
+	EXPECT(!mqtt_session_window_open(&b.s));
+	EXPECT_EQ(mqtt_session_room(&b.s), 0);
+	EXPECT_EQ(publish(&b, 1, &tokens[0], 0), -EAGAIN);
+	EXPECT(server_acks(&b, MQTT_PUBACK, 1, 0));
+	EXPECT_EQ(mqtt_session_room(&b.s), 1);
+	EXPECT_EQ(publish(&b, 1, &tokens[0], 0), 1);
+}
+
+TEST(a_window_that_has_become_smaller_than_what_is_in_flight_opens_when_that_is_through)
+{
+	struct bench b;
+
+	bench_init(&b, MQTT_5, false);
+	mqtt_session_server(&b.s, 7);
+	go_online(&b, false, 10);
+	for (int i = 0; i < 3; i++)
+		EXPECT_EQ(publish(&b, 1, &tokens[i], 0), 1);
+	b.s.config.inflight_max = 2;
+	for (uint16_t id = 1; id <= 2; id++) {
+		EXPECT_EQ(mqtt_session_room(&b.s), 0);
+		EXPECT_EQ(publish(&b, 1, &tokens[3], 0), -EAGAIN);
+		EXPECT(server_acks(&b, MQTT_PUBACK, id, 0));
+	}
+	EXPECT_EQ(mqtt_session_room(&b.s), 1);
+	EXPECT_EQ(publish(&b, 1, &tokens[3], 0), 1);
+}
+
 TEST(what_was_in_flight_is_sent_again_in_its_order_with_dup)
 {
 	struct bench b;
@@ -785,4 +823,52 @@ TEST(a_will_that_the_server_does_not_offer_is_lowered_and_tried_at_once)
 	EXPECT(server_says(&b, &(struct mqtt_packet){.type = MQTT_CONNACK,
 						     .connack = {.code = MQTT_QOS_NOT_SUPPORTED}}));
 	EXPECT(!b.s.starts_over); /* there is nothing left to lower */
+}
+
+TEST(the_will_is_lowered_for_the_server_that_wanted_it_and_for_no_other)
+{
+	static const uint8_t refusals[] = {MQTT_RETAIN_NOT_SUPPORTED, MQTT_QOS_NOT_SUPPORTED};
+	struct bench b;
+
+	bench_init(&b, MQTT_5, true);
+	b.s.config.connect.has_will = true;
+	b.s.config.connect.will = (struct mqtt_will){.qos = 2, .retain = true, .topic = bytes_of_text("w")};
+	mqtt_session_server(&b.s, 3);
+	for (size_t i = 0; i < ARRAY_COUNT(refusals); i++) {
+		start_connecting(&b);
+		EXPECT(server_says(
+			&b, &(struct mqtt_packet){.type = MQTT_CONNACK, .connack = {.code = refusals[i]}}));
+		mqtt_session_lost(&b.s);
+		mqtt_session_server(&b.s, 3);
+	}
+	start_connecting(&b);
+	EXPECT_EQ(b.sent.connect.will.qos, 1);
+	EXPECT(!b.sent.connect.will.retain);
+	mqtt_session_lost(&b.s);
+	mqtt_session_server(&b.s, 4);
+	start_connecting(&b);
+	EXPECT_EQ(b.sent.connect.will.qos, 2);
+	EXPECT(b.sent.connect.will.retain);
+}
+
+TEST(a_will_that_is_to_stay_in_force_is_left_so_in_the_words_of_the_version)
+{
+	struct bench b;
+
+	bench_init(&b, MQTT_5, true);
+	go_online(&b, false, 10);
+	mqtt_session_disconnect(&b.s, MQTT_DISCONNECT_WITH_WILL);
+	EXPECT_EQ(b.s.state, MQTT_SESSION_CLOSING);
+	EXPECT_EQ(take_sent(&b), MQTT_DISCONNECT);
+	EXPECT_EQ(b.sent.goodbye.code, 0x04);
+	EXPECT_EQ(b.s.outbox_bytes, 0);
+	bench_init(&b, MQTT_3_1_1, true);
+	go_online(&b, false, 0);
+	mqtt_session_disconnect(&b.s, MQTT_DISCONNECT_WITH_WILL);
+	EXPECT_EQ(b.s.state, MQTT_SESSION_CLOSING);
+	EXPECT_EQ(b.s.outbox_bytes, 0); /* any DISCONNECT would end it [MQTT-3.14.4-3] */
+	bench_init(&b, MQTT_3_1_1, true);
+	go_online(&b, false, 0);
+	mqtt_session_disconnect(&b.s, MQTT_SUCCESS);
+	EXPECT_EQ(take_sent(&b), MQTT_DISCONNECT);
 }

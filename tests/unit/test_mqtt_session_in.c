@@ -185,6 +185,93 @@ TEST(a_repetition_is_known_after_a_loss_and_after_our_end)
 	}
 }
 
+static void two_received_and_lost(struct bench *b, enum mqtt_version v)
+{
+	bench_init(b, v, false);
+	mqtt_session_server(&b->s, 7);
+	go_online(b, false, 10);
+	EXPECT(server_publishes(b, 2, 7, false));
+	EXPECT(server_publishes(b, 2, 8, false));
+	mqtt_session_lost(&b->s);
+}
+
+TEST(a_repetition_is_known_by_its_identifier_though_it_is_not_marked)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(versions); i++) {
+		struct bench b;
+
+		two_received_and_lost(&b, versions[i]);
+		go_online(&b, true, 10);
+		EXPECT(!server_publishes(&b, 2, 7, false));
+		expect_ack(&b, MQTT_PUBREC, 7);
+	}
+}
+
+/* With a CONNACK that was lost a new session may have begun: its identifiers are other messages. */
+TEST(in_a_session_that_is_in_doubt_what_is_not_marked_as_a_repetition_is_new)
+{
+	for (size_t i = 0; i < 2 * ARRAY_COUNT(versions); i++) {
+		struct bench b;
+
+		two_received_and_lost(&b, versions[i / 2]);
+		start_connecting(&b);
+		if (i % 2) { /* and in the next process */
+			bench_restart(&b);
+			mqtt_session_server(&b.s, 7);
+		} else {
+			mqtt_session_lost(&b.s);
+		}
+		go_online(&b, true, 10);
+		EXPECT(!server_publishes(&b, 2, 7, true));
+		expect_ack(&b, MQTT_PUBREC, 7);
+		EXPECT(server_publishes(&b, 2, 8, false));
+		EXPECT_EQ(b.event.kind, MQTT_EVENT_MESSAGE);
+		expect_ack(&b, MQTT_PUBREC, 8);
+		EXPECT(!server_publishes(&b, 2, 8, true)); /* and has its identifier from then on */
+		expect_ack(&b, MQTT_PUBREC, 8);
+		EXPECT_EQ(b.s.store.inbound_count, 2);
+	}
+}
+
+TEST(the_doubt_ends_with_the_connection_that_had_it)
+{
+	struct bench b;
+
+	two_received_and_lost(&b, MQTT_5);
+	start_connecting(&b);
+	mqtt_session_lost(&b.s);
+	go_online(&b, true, 10);
+	mqtt_session_lost(&b.s);
+	go_online(&b, true, 10);
+	EXPECT(!server_publishes(&b, 2, 8, false));
+	expect_ack(&b, MQTT_PUBREC, 8);
+}
+
+/* Whoever takes a message may do so later, or never. */
+TEST(what_is_not_accepted_is_not_answered_and_is_no_repetition_when_it_comes_again)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(versions); i++) {
+		struct bench b;
+
+		bench_init(&b, versions[i], false);
+		mqtt_session_server(&b.s, 7);
+		go_online(&b, false, 10);
+		EXPECT(versions[i] == MQTT_5 ? server_sends(&b, "\x34\x06\x00\x01x\x00\x07\x00", 8)
+					     : server_sends(&b, "\x34\x05\x00\x01x\x00\x07", 7));
+		EXPECT_EQ(b.event.kind, MQTT_EVENT_MESSAGE);
+		EXPECT_EQ(b.s.outbox_bytes, 0);
+		EXPECT_EQ(b.s.store.inbound_count, 0);
+		mqtt_session_lost(&b.s);
+		mqtt_session_accept(&b.s, 2, 7); /* too late: its connection is gone */
+		EXPECT_EQ(b.s.outbox_bytes, 0);
+		EXPECT_EQ(b.s.store.inbound_count, 0);
+		go_online(&b, true, 10);
+		EXPECT(server_publishes(&b, 2, 7, true));
+		EXPECT_EQ(b.event.kind, MQTT_EVENT_MESSAGE);
+		expect_ack(&b, MQTT_PUBREC, 7);
+	}
+}
+
 TEST(with_a_new_session_the_identifiers_received_are_forgotten)
 {
 	static const bool clean[] = {false, true};
@@ -340,6 +427,156 @@ TEST(what_was_received_on_an_earlier_connection_does_not_count)
 	EXPECT_EQ(b.event.kind, MQTT_EVENT_MESSAGE);
 	EXPECT(server_publishes(&b, 2, 5, false));
 	EXPECT_EQ(b.event.kind, MQTT_EVENT_CLOSE);
+}
+
+/* --- larger than our buffer ------------------------------------------------------------------------------------------ */
+
+#define LARGEST 64u /* packet that we take */
+
+static void bench_of_largest(struct bench *b, enum mqtt_version v)
+{
+	bench_init(b, v, true);
+	b->s.config.max_packet_bytes = LARGEST;
+	go_online(b, false, 10);
+}
+
+/* Head, topic and identifier as given, filled up to a Remaining Length of 120: two bytes of head. */
+static void write_large(struct writer *w, uint8_t first, uint16_t topic_bytes, uint16_t packet_id)
+{
+	uint8_t *begin = w->at;
+
+	write_u8(w, first);
+	write_u8(w, 120);
+	write_u16(w, topic_bytes);
+	for (uint16_t i = 0; i < topic_bytes; i++)
+		write_u8(w, 't');
+	if (first >> 1 & 3)
+		write_u16(w, packet_id);
+	while (w->at < begin + 122)
+		write_u8(w, 0xA5);
+}
+
+/* As a stream has it: what is left over comes again, with so many bytes more. Counts the events of each kind. */
+static void feed(struct bench *b, struct bytes wire, size_t piece_bytes, int counts[MQTT_EVENT_CLOSE + 1])
+{
+	size_t begin = 0;
+
+	memset(counts, 0, (MQTT_EVENT_CLOSE + 1) * sizeof(counts[0]));
+	for (size_t end = 0; end < wire.size;) {
+		end = min_size(end + piece_bytes, wire.size);
+		struct bytes input = bytes_of(wire.ptr + begin, end - begin);
+
+		while (mqtt_session_receive(&b->s, &input, b->now, &b->event)) {
+			counts[b->event.kind]++;
+			if (b->event.kind == MQTT_EVENT_MESSAGE)
+				mqtt_session_accept(&b->s, b->event.publish.qos, b->event.publish.packet_id);
+		}
+		if (b->s.state == MQTT_SESSION_CLOSING)
+			return;
+		ck_assert_msg(input.size < LARGEST, "%zu bytes have to be kept", input.size);
+		begin = end - input.size;
+	}
+}
+
+TEST(in_3_1_1_a_message_larger_than_our_buffer_is_acknowledged_and_read_past)
+{
+	static const enum mqtt_type answers[] = {0, MQTT_PUBACK, MQTT_PUBREC};
+
+	for (uint8_t qos = 0; qos <= 2; qos++) {
+		uint8_t wire[256];
+		struct writer w = writer_of(wire, sizeof(wire));
+
+		write_large(&w, (uint8_t)(0x30 | qos << 1), 3, 7);
+		write_bytes(&w, (const uint8_t *)"\x32\x05\x00\x01x\x00\x08", 7); /* PUBLISH */
+		EXPECT(!w.failed);
+		struct bytes all = bytes_of(wire, (size_t)(w.at - wire));
+
+		for (size_t piece = 1; piece <= all.size; piece++) {
+			int counts[MQTT_EVENT_CLOSE + 1];
+			struct bench b;
+
+			bench_of_largest(&b, MQTT_3_1_1);
+			feed(&b, all, piece, counts);
+			EXPECT_EQ(counts[MQTT_EVENT_TOO_LARGE], 1);
+			EXPECT_EQ(counts[MQTT_EVENT_MESSAGE], 1);
+			EXPECT_EQ(b.event.publish.packet_id, 8);
+			EXPECT_EQ(b.s.state, MQTT_SESSION_ONLINE);
+			if (qos)
+				expect_ack(&b, answers[qos], 7);
+			expect_ack(&b, MQTT_PUBACK, 8);
+			EXPECT_EQ(b.s.outbox_bytes, 0);
+			if (qos == 2) {
+				EXPECT(!server_acks(&b, MQTT_PUBREL, 7, 0));
+				expect_ack(&b, MQTT_PUBCOMP, 7);
+			}
+		}
+	}
+}
+
+TEST(the_rest_of_a_message_that_is_read_past_ends_with_its_connection)
+{
+	uint8_t wire[128];
+	struct writer w = writer_of(wire, sizeof(wire));
+	struct bench b;
+
+	bench_of_largest(&b, MQTT_3_1_1);
+	write_large(&w, 0x32, 3, 7);
+	EXPECT(server_sends(&b, (const char *)wire, 20));
+	EXPECT_EQ(b.event.kind, MQTT_EVENT_TOO_LARGE);
+	mqtt_session_lost(&b.s);
+	go_online(&b, false, 10);
+	EXPECT(server_publishes(&b, 1, 9, false));
+	EXPECT_EQ(b.event.kind, MQTT_EVENT_MESSAGE);
+}
+
+TEST(what_is_too_large_and_not_to_be_read_past_closes)
+{
+	static const struct {
+		uint8_t first;
+		uint16_t topic_bytes, packet_id;
+		bool closes;
+	} cases[] = {
+		{0x32, LARGEST - 6, 7, false}, /* its topic and identifier just fit */
+		{0x32, LARGEST - 5, 7, true},
+		{0x32, 65535, 7, true},
+		{0x32, 3, 0, true}, /* identifier 0 */
+		{0x90, 3, 7, true}, /* SUBACK */
+	};
+
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+		uint8_t wire[128];
+		struct writer w = writer_of(wire, sizeof(wire));
+		int counts[MQTT_EVENT_CLOSE + 1];
+		struct bench b;
+
+		bench_of_largest(&b, MQTT_3_1_1);
+		write_u8(&w, cases[i].first);
+		write_u8(&w, 120);
+		write_u16(&w, cases[i].topic_bytes);
+		for (uint16_t k = 0; k < cases[i].topic_bytes && writer_left(&w) > 2; k++)
+			write_u8(&w, 't');
+		write_u16(&w, cases[i].packet_id);
+		feed(&b, bytes_of(wire, (size_t)(w.at - wire)), 1, counts);
+		EXPECT_EQ(counts[MQTT_EVENT_CLOSE], cases[i].closes);
+		EXPECT_EQ(counts[MQTT_EVENT_TOO_LARGE], !cases[i].closes);
+		if (cases[i].closes)
+			EXPECT_EQ(b.s.outbox_bytes, 0); /* not acknowledged either */
+	}
+}
+
+TEST(in_5_0_a_server_that_ignores_our_maximum_packet_size_is_told_so)
+{
+	for (uint8_t qos = 0; qos <= 2; qos++) {
+		uint8_t wire[128];
+		struct writer w = writer_of(wire, sizeof(wire));
+		struct bench b;
+
+		bench_of_largest(&b, MQTT_5);
+		write_large(&w, (uint8_t)(0x30 | qos << 1), 3, 7);
+		EXPECT(server_sends(&b, (const char *)wire, (size_t)(w.at - wire)));
+		expect_closed(&b, MQTT_PACKET_TOO_LARGE);
+		EXPECT_EQ(MQTT_PACKET_TOO_LARGE, 0x95);
+	}
 }
 
 /* --- mistakes of 3.1.1 ----------------------------------------------------------------------------------------------- */

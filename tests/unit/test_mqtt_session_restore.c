@@ -217,6 +217,49 @@ TEST(until_the_other_server_has_accepted_us_the_first_ones_session_stays)
 	EXPECT(b.event.session_present);
 }
 
+static void server_refuses(struct bench *b)
+{
+	start_connecting(b);
+	EXPECT(server_says(
+		b, &(struct mqtt_packet){.type = MQTT_CONNACK,
+					 .connack = {.code = b->options.version == MQTT_5
+								     ? MQTT_SERVER_UNAVAILABLE
+								     : MQTT_RETURN_SERVER_UNAVAILABLE}}));
+	EXPECT_EQ(b->event.kind, MQTT_EVENT_CLOSE);
+	mqtt_session_lost(&b->s);
+}
+
+TEST(another_server_that_refuses_us_does_not_cost_the_first_ones_session)
+{
+	static const enum mqtt_version versions[] = {MQTT_5, MQTT_3_1_1};
+
+	for (size_t i = 0; i < 2 * ARRAY_COUNT(versions); i++) {
+		struct bench b;
+		uint16_t id, ids[INFLIGHT];
+
+		bench_that_keeps(&b, versions[i / 2]);
+		go_online(&b, false, 10);
+		EXPECT_EQ(publish_with(&b, 1, "one", &tokens[0]), 1);
+		EXPECT(server_publishes(&b, 2, 9, false));
+		mqtt_session_lost(&b.s);
+		mqtt_session_server(&b.s, 8);
+		server_refuses(&b);
+		EXPECT(b.s.has_state);
+		EXPECT_EQ(mqtt_store_server(&b.store), 7);
+		if (i % 2) { /* and for the next process */
+			bench_restart(&b);
+			EXPECT_EQ(attach_all(&b, ids), 1);
+		}
+		mqtt_session_server(&b.s, 7);
+		go_online(&b, true, 10);
+		EXPECT(b.event.session_present);
+		EXPECT(mqtt_session_resend(&b.s, &id) == &tokens[0]);
+		EXPECT_EQ(republish(&b, id), 1);
+		EXPECT(b.sent.publish.dup);
+		EXPECT(!server_publishes(&b, 2, 9, true));
+	}
+}
+
 TEST(with_a_clean_start_no_server_is_in_the_store)
 {
 	struct bench b;
@@ -321,6 +364,28 @@ TEST(an_identifier_that_the_server_assigned_is_ours_from_then_on)
 	mqtt_session_server(&b.s, 8); /* another server did not give it */
 	start_connecting(&b);
 	EXPECT_EQ(b.sent.connect.client_id.size, 0);
+}
+
+TEST(another_server_that_refuses_us_does_not_cost_the_identifier_that_the_first_one_assigned)
+{
+	struct mqtt_props props = {.present = 1ull << MQTT_PROP_ASSIGNED_CLIENT_IDENTIFIER,
+				   .assigned_client_identifier = bytes_of_text("you-are-42")};
+	struct bench b;
+
+	bench_init_with(&b, &(struct bench_options){.version = MQTT_5, .no_client_id = true});
+	mqtt_session_server(&b.s, 7);
+	go_online_with(&b, false, &props);
+	mqtt_session_lost(&b.s);
+	mqtt_session_server(&b.s, 8);
+	server_refuses(&b);
+	EXPECT_TEXT(mqtt_store_assigned_id(&b.store), "you-are-42");
+	mqtt_session_server(&b.s, 7);
+	start_connecting(&b);
+	EXPECT(bytes_equal(b.sent.connect.client_id, bytes_of_text("you-are-42")));
+	mqtt_session_lost(&b.s);
+	mqtt_session_server(&b.s, 8);
+	go_online(&b, false, 10); /* it has accepted us, and has given none */
+	EXPECT_TEXT(mqtt_store_assigned_id(&b.store), "");
 }
 
 TEST(an_assigned_identifier_that_has_no_room_is_done_without)

@@ -186,6 +186,126 @@ TEST(the_next_process_knows_what_the_server_has)
 	EXPECT_EQ(state_of(&b, 1), MQTT_SUBSCRIPTION_ASKED);
 }
 
+TEST(what_the_server_granted_is_known_on_the_next_connection_and_to_the_next_process)
+{
+	struct bench b;
+
+	bench_of(&b, MQTT_5, three, 3, 0); /* QoS 1 is asked for */
+	mqtt_session_server(&b.s, 7);
+	go_online(&b, false, 10);
+	EXPECT(!mqtt_session_subscribe(&b.s, &b.event));
+	for (uint8_t i = 0; i < 3; i++) {
+		EXPECT_EQ(take_sent(&b), MQTT_SUBSCRIBE);
+		EXPECT(server_answers_one(&b, MQTT_SUBACK, b.sent.subscribe.packet_id, i));
+	}
+	for (int round = 0; round < 2; round++) {
+		if (round == 0)
+			mqtt_session_lost(&b.s);
+		else
+			bench_restart(&b);
+		mqtt_session_server(&b.s, 7);
+		go_online(&b, true, 10);
+		for (uint32_t i = 0; i < 3; i++) {
+			EXPECT_EQ(state_of(&b, i), MQTT_SUBSCRIPTION_DONE);
+			EXPECT_EQ(code_of(&b, i), i);
+		}
+	}
+}
+
+/* --- a CONNACK that did not arrive ------------------------------------------------------------------------------------ */
+
+static const enum mqtt_version versions[] = {MQTT_5, MQTT_3_1_1};
+
+/* One subscription that the server has, and no connection. */
+static void bench_subscribed(struct bench *b, enum mqtt_version v)
+{
+	bench_of(b, v, three, 1, 0);
+	mqtt_session_server(&b->s, 7);
+	go_online(b, false, 10);
+	EXPECT(server_answers_one(b, MQTT_SUBACK, ask_one(b, MQTT_SUBSCRIBE), 1));
+	mqtt_session_lost(&b->s);
+}
+
+static void connack_is_lost(struct bench *b)
+{
+	start_connecting(b);
+	mqtt_session_lost(&b->s);
+}
+
+static void server_refuses(struct bench *b)
+{
+	start_connecting(b);
+	EXPECT(server_says(
+		b, &(struct mqtt_packet){.type = MQTT_CONNACK,
+					 .connack = {.code = b->options.version == MQTT_5
+								     ? MQTT_SERVER_UNAVAILABLE
+								     : MQTT_RETURN_SERVER_UNAVAILABLE}}));
+	EXPECT_EQ(b->event.kind, MQTT_EVENT_CLOSE);
+	mqtt_session_lost(&b->s);
+}
+
+/* The session that is present may have begun with the CONNACK that was lost, and have no subscription. */
+TEST(after_a_connack_that_was_lost_subscriptions_are_asked_for_again)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(versions); i++) {
+		struct bench b;
+
+		bench_subscribed(&b, versions[i]);
+		EXPECT(!mqtt_store_unanswered(&b.store));
+		connack_is_lost(&b);
+		EXPECT(mqtt_store_unanswered(&b.store));
+		go_online(&b, true, 10);
+		EXPECT(!mqtt_store_unanswered(&b.store)); /* it is known now */
+		EXPECT_EQ(state_of(&b, 0), MQTT_SUBSCRIPTION_NEEDED);
+		EXPECT(server_answers_one(&b, MQTT_SUBACK, ask_one(&b, MQTT_SUBSCRIBE), 1));
+		mqtt_session_lost(&b.s);
+		go_online(&b, true, 10);
+		expect_nothing_to_ask(&b); /* once was enough */
+	}
+}
+
+TEST(a_connack_that_was_lost_is_known_to_the_next_process)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(versions); i++) {
+		struct bench b;
+
+		bench_subscribed(&b, versions[i]);
+		start_connecting(&b);
+		bench_restart(&b);
+		EXPECT(mqtt_store_unanswered(&b.store));
+		mqtt_session_server(&b.s, 7);
+		go_online(&b, true, 10);
+		EXPECT_NE(ask_one(&b, MQTT_SUBSCRIBE), 0);
+	}
+}
+
+TEST(a_refusal_is_an_answer_and_leaves_the_session_as_it_was)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(versions); i++) {
+		struct bench b;
+
+		bench_subscribed(&b, versions[i]);
+		server_refuses(&b);
+		EXPECT(!mqtt_store_unanswered(&b.store));
+		go_online(&b, true, 10);
+		expect_nothing_to_ask(&b);
+	}
+}
+
+TEST(a_refusal_does_not_answer_an_earlier_connect)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(versions); i++) {
+		struct bench b;
+
+		bench_subscribed(&b, versions[i]);
+		connack_is_lost(&b);
+		server_refuses(&b);
+		EXPECT(mqtt_store_unanswered(&b.store));
+		go_online(&b, true, 10);
+		EXPECT_NE(ask_one(&b, MQTT_SUBSCRIBE), 0);
+	}
+}
+
 TEST(a_subscription_has_its_options_and_its_identifier_where_the_server_takes_them)
 {
 	static const struct mqtt_session_filter filter[] = {

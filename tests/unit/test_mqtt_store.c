@@ -140,6 +140,39 @@ TEST(what_was_written_is_there_for_the_next_process)
 	EXPECT(bytes_equal(mqtt_store_filter(&s, 2), bytes_of_text("cc/d")));
 }
 
+TEST(the_qos_that_was_granted_is_there_for_the_next_process)
+{
+	struct mqtt_store s = store_new(block, &small);
+	const char *why = "";
+
+	for (uint8_t i = 0; i < 3; i++)
+		mqtt_store_set_granted(&s, i, i);
+	EXPECT_EQ(open_again(&s, block, &why), 0);
+	for (uint8_t i = 0; i < 3; i++) {
+		EXPECT_EQ(mqtt_store_filter_state(&s, i), MQTT_STORE_FILTER_SUBSCRIBED);
+		EXPECT_EQ(mqtt_store_granted(&s, i), i);
+	}
+	mqtt_store_set_filter_state(&s, 2, MQTT_STORE_FILTER_ASKED);
+	EXPECT_EQ(mqtt_store_filter_state(&s, 2), MQTT_STORE_FILTER_ASKED);
+	EXPECT_EQ(mqtt_store_granted(&s, 2), 0); /* until it is answered */
+}
+
+TEST(a_question_that_was_not_answered_is_there_for_the_next_process)
+{
+	struct mqtt_store s = store_new(block, &small), larger;
+	const char *why = "";
+
+	EXPECT(!mqtt_store_unanswered(&s));
+	for (int is = 1; is >= 0; is--) {
+		mqtt_store_set_unanswered(&s, is);
+		EXPECT_EQ(open_again(&s, block, &why), 0);
+		EXPECT_EQ(mqtt_store_unanswered(&s), is);
+		larger = store_new(other_block, &small);
+		EXPECT_EQ(mqtt_store_take_over(&larger, &s), 0);
+		EXPECT_EQ(mqtt_store_unanswered(&larger), is);
+	}
+}
+
 TEST(the_next_message_comes_after_all_that_came_back)
 {
 	const char *why = "";

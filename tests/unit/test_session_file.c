@@ -149,6 +149,7 @@ TEST(the_next_process_goes_on_where_this_one_was_killed)
 		mqtt_store_set_subscribed(&f.store, 2, true);
 		mqtt_store_set_server(&f.store, 9);
 		mqtt_store_set_assigned_id(&f.store, bytes_of_text("you"));
+		mqtt_store_set_unanswered(&f.store, true);
 		kill(getpid(), SIGKILL);
 	}
 	EXPECT_EQ(waitpid(child, &status, 0), child);
@@ -165,6 +166,7 @@ TEST(the_next_process_goes_on_where_this_one_was_killed)
 		EXPECT(mqtt_store_subscribed(&f.store, 2));
 		EXPECT_EQ(mqtt_store_server(&f.store), 9);
 		EXPECT_TEXT(mqtt_store_assigned_id(&f.store), "you");
+		EXPECT(mqtt_store_unanswered(&f.store));
 		session_file_close(&f);
 	}
 	folder_close();
