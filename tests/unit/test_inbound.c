@@ -225,6 +225,96 @@ TEST(a_message_is_passed_on_under_its_new_topic_once)
 	side_close(&w);
 }
 
+/* f passes on up/a/b/c as n1/a/b/c, and so does g. */
+#define FORWARD_BOTH(options_of_f) \
+	"  - {name: f, target: t, mode: subscribe, topic: 'up/+/#'" options_of_f \
+	", forward: {target: u, topic: " \
+	"'{node}/{1}/{2}', max_bytes: 64}}\n" \
+	"  - {name: g, target: t, mode: subscribe, topic: 'up/#', forward: {target: u, topic: " \
+	"'{node}/{1}', " \
+	"max_bytes: 64}}\n"
+
+enum { F = 2, G = 3 }; /* subscriptions and definitions */
+
+/* The server has answered all of them. */
+static void subscribe_all(struct side *w)
+{
+	EXPECT(!mqtt_session_subscribe(&w->b.s, &w->b.event));
+	for (uint32_t i = 0; i < w->in.subscriptions.count; i++) {
+		EXPECT_EQ(take_sent(&w->b), MQTT_SUBSCRIBE);
+		EXPECT(server_says(
+			&w->b, &(struct mqtt_packet){.type = MQTT_SUBACK,
+						     .suback = {.packet_id = w->b.sent.subscribe.packet_id,
+								.codes = bytes_of("\0", 1)}}));
+		inbound_progress(&w->in, w->now);
+	}
+	EXPECT(mqtt_session_subscribed(&w->b.s));
+}
+
+/* up/a/b/c with the identifier of g alone, as a server sends it that makes a copy a subscription. */
+static void come_for_g(struct side *w, bool retain)
+{
+	struct mqtt_publish p = message("up/a/b/c", "payload");
+	uint8_t raw[8];
+	struct writer out = writer_of(raw, sizeof(raw));
+
+	p.retain = retain;
+	mqtt_write_subscription_identifier(&out, w->in.subscriptions.list[G].id);
+	p.props.raw = bytes_of(raw, (size_t)(out.at - raw));
+	inbound_message(&w->in, &w->b.s, &p, w->now, (struct wall){.ns = 1});
+}
+
+TEST(a_message_that_another_definition_gets_a_copy_of_is_left_to_that_one)
+{
+	struct side w;
+
+	side_open(&w, FORWARD_BOTH(""));
+	subscribe_all(&w);
+	come_for_g(&w, false);
+	EXPECT_TEXT(passed_on(&w), "");
+	come_for(&w, "up/a/b/c", "payload", F, CFG_NONE);
+	EXPECT_TEXT(passed_on(&w), "n1/a/b/c=payload");
+	EXPECT_TEXT(passed_on(&w), "");
+	side_close(&w);
+}
+
+/* A retained message comes for the filter that was subscribed to just now, and for no other. */
+TEST(a_retained_message_is_passed_on_whatever_the_others_would_do)
+{
+	struct side w;
+
+	side_open(&w, FORWARD_BOTH(""));
+	subscribe_all(&w);
+	come_for_g(&w, true);
+	EXPECT_TEXT(passed_on(&w), "n1/a/b/c=payload");
+	EXPECT_EQ(counter_get(&w.d->counts[G].forwarded), 1);
+	side_close(&w);
+}
+
+TEST(a_subscription_that_may_hold_back_our_own_messages_is_not_relied_on)
+{
+	struct side w;
+
+	side_open(&w, FORWARD_BOTH(", no_local: true"));
+	subscribe_all(&w);
+	come_for_g(&w, false);
+	EXPECT_TEXT(passed_on(&w), "n1/a/b/c=payload");
+	side_close(&w);
+}
+
+TEST(a_subscription_that_the_server_has_not_answered_is_not_relied_on)
+{
+	struct side w;
+
+	side_open(&w, FORWARD_BOTH(""));
+	come_for_g(&w, false); /* nothing is asked for yet */
+	EXPECT_TEXT(passed_on(&w), "n1/a/b/c=payload");
+	EXPECT(!mqtt_session_subscribe(&w.b.s, &w.b.event));
+	come_for_g(&w, false); /* asked for, no answer */
+	EXPECT_TEXT(passed_on(&w), "n1/a/b/c=payload");
+	side_close(&w);
+}
+
 TEST(a_message_that_is_too_large_to_be_passed_on_is_counted)
 {
 	char payload[80];
@@ -262,21 +352,131 @@ TEST(messages_of_a_kept_session_wait_until_the_subscriptions_are_ready)
 	come(&w, "only/y", "6");
 	EXPECT(value_of(&w, X) == -1);
 	EXPECT_EQ(inbound_deadline(&w.in, &w.b.s, w.now).ns, mono_add(w.now, 2 * NS_PER_S).ns);
-	EXPECT(!mqtt_session_subscribe(&w.b.s, &w.b.event));
-	for (uint32_t i = 0; i < w.in.subscriptions.count; i++) {
-		EXPECT_EQ(take_sent(&w.b), MQTT_SUBSCRIBE);
-		EXPECT(server_says(&w.b,
-				   &(struct mqtt_packet){.type = MQTT_SUBACK,
-							 .suback = {.packet_id = w.b.sent.subscribe.packet_id,
-								    .codes = bytes_of("\0", 1)}}));
-		inbound_progress(&w.in, w.now);
-	}
+	subscribe_all(&w);
 	EXPECT_EQ(inbound_deadline(&w.in, &w.b.s, w.now).ns, w.now.ns);
 	inbound_step(&w.in, &w.b.s, w.now, (struct wall){.ns = 1});
 	EXPECT_EQ(w.in.state, INBOUND_READY);
 	EXPECT(value_of(&w, X) == 5);
 	EXPECT(value_of(&w, Y) == 6);
 	EXPECT_EQ(inbound_deadline(&w.in, &w.b.s, w.now).ns, MONO_NEVER.ns);
+	side_close(&w);
+}
+
+/* By way of the session, as a target has it. True: the session takes it for a message, not for a repetition. */
+static bool arrives(struct side *w, uint8_t qos, uint16_t id, const char *payload)
+{
+	struct mqtt_packet p = {.type = MQTT_PUBLISH, .publish = message("up/a", payload)};
+	uint8_t wire[64];
+	struct writer out = writer_of(wire, sizeof(wire));
+	struct mqtt_event e;
+
+	p.publish.qos = qos;
+	p.publish.packet_id = id;
+	EXPECT(mqtt_encode(&out, MQTT_5, MQTT_SERVER, &p) > 0);
+	struct bytes input = bytes_of(wire, (size_t)(out.at - wire));
+
+	if (!mqtt_session_receive(&w->b.s, &input, w->now, &e))
+		return false;
+	EXPECT_EQ(e.kind, MQTT_EVENT_MESSAGE);
+	inbound_message(&w->in, &w->b.s, &e.publish, w->now, (struct wall){.ns = 1});
+	return true;
+}
+
+static void expect_ack(struct side *w, enum mqtt_type type, uint16_t id)
+{
+	EXPECT_EQ(take_sent(&w->b), type);
+	EXPECT_EQ(w->b.sent.ack.packet_id, id);
+}
+
+TEST(a_message_is_acknowledged_when_it_is_delivered_and_in_its_order)
+{
+	struct side w;
+
+	side_open(&w, FORWARD);
+	come_back(&w);
+	EXPECT(arrives(&w, 2, 6, "2"));
+	EXPECT(arrives(&w, 0, 0, "0"));
+	EXPECT(arrives(&w, 1, 5, "1"));
+	EXPECT_EQ(w.b.s.outbox_bytes, 0);
+	EXPECT(!mqtt_store_inbound_has(&w.b.store, 6));
+	subscribe_all(&w);
+	EXPECT_EQ(w.b.s.outbox_bytes, 0);
+	EXPECT_TEXT(passed_on(&w), "");
+	inbound_step(&w.in, &w.b.s, w.now, (struct wall){.ns = 1});
+	EXPECT_TEXT(passed_on(&w), "n1/a/=2");
+	EXPECT_TEXT(passed_on(&w), "n1/a/=0");
+	EXPECT_TEXT(passed_on(&w), "n1/a/=1");
+	expect_ack(&w, MQTT_PUBREC, 6);
+	expect_ack(&w, MQTT_PUBACK, 5);
+	EXPECT_EQ(w.b.s.outbox_bytes, 0);
+	EXPECT(mqtt_store_inbound_has(&w.b.store, 6));
+	EXPECT(!arrives(&w, 2, 6, "2")); /* a repetition now */
+	side_close(&w);
+}
+
+TEST(what_is_held_when_the_connection_is_lost_comes_again)
+{
+	struct side w;
+
+	side_open(&w, FORWARD);
+	come_back(&w);
+	EXPECT(arrives(&w, 1, 5, "1"));
+	EXPECT(arrives(&w, 0, 0, "0"));
+	EXPECT(arrives(&w, 2, 6, "2"));
+	inbound_lost(&w.in, &w.b.s, w.now, (struct wall){.ns = 1});
+	EXPECT_EQ(w.in.buffer.count, 0);
+	EXPECT_EQ(w.in.state, INBOUND_READY);
+	EXPECT_EQ(w.b.s.outbox_bytes, 0);
+	EXPECT_TEXT(passed_on(&w), "n1/a/=0"); /* nobody sends that again */
+	EXPECT_TEXT(passed_on(&w), "");
+	come_back(&w);
+	EXPECT_EQ(w.in.state, INBOUND_HOLDING);
+	EXPECT(arrives(&w, 1, 5, "1"));
+	EXPECT(arrives(&w, 2, 6, "2"));
+	subscribe_all(&w);
+	inbound_step(&w.in, &w.b.s, w.now, (struct wall){.ns = 1});
+	EXPECT_TEXT(passed_on(&w), "n1/a/=1");
+	EXPECT_TEXT(passed_on(&w), "n1/a/=2");
+	EXPECT_TEXT(passed_on(&w), "");
+	expect_ack(&w, MQTT_PUBACK, 5);
+	expect_ack(&w, MQTT_PUBREC, 6);
+	side_close(&w);
+}
+
+TEST(when_no_more_messages_can_wait_all_are_acknowledged_in_their_order)
+{
+	struct side w;
+
+	side_open(&w, FORWARD);
+	come_back(&w);
+	for (uint16_t id = 1; id <= 3; id++)
+		EXPECT(arrives(&w, 1, id, "x"));
+	EXPECT_EQ(w.b.s.outbox_bytes, 0);
+	EXPECT(arrives(&w, 1, 4, "x"));
+	for (uint16_t id = 1; id <= 4; id++)
+		expect_ack(&w, MQTT_PUBACK, id);
+	side_close(&w);
+}
+
+TEST(no_more_is_delivered_than_the_outbox_has_room_for_answers)
+{
+	struct side w;
+
+	side_open(&w, FORWARD);
+	come_back(&w);
+	for (uint16_t id = 1; id <= 3; id++)
+		EXPECT(arrives(&w, 1, id, "x"));
+	w.now = mono_add(w.now, 2 * NS_PER_S);
+	w.b.s.outbox_room = 2 * MQTT_SESSION_ANSWER_BYTES + 4; /* two answers, and room is short */
+	inbound_step(&w.in, &w.b.s, w.now, (struct wall){.ns = 1});
+	EXPECT_EQ(w.in.state, INBOUND_DRAINING);
+	EXPECT_EQ(w.in.buffer.count, 1);
+	expect_ack(&w, MQTT_PUBACK, 1);
+	expect_ack(&w, MQTT_PUBACK, 2);
+	EXPECT_EQ(w.b.s.outbox_bytes, 0);
+	inbound_step(&w.in, &w.b.s, w.now, (struct wall){.ns = 1});
+	EXPECT_EQ(w.in.state, INBOUND_READY);
+	expect_ack(&w, MQTT_PUBACK, 3);
 	side_close(&w);
 }
 
