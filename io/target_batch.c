@@ -158,6 +158,9 @@ static void resend(struct target *t)
 			continue;
 		}
 		counter_add(&t->metrics.resent_messages, 1);
+		/* With QoS 0 now, the session has it no more: after a crash the ring's file has to. */
+		if (rc == 0)
+			rec->flags &= ~RING_RECORD_DONE;
 		rec->flags = (rec->flags & (IS_OWN | RING_RECORD_DONE)) | HOLD_KERNEL |
 			     (rc > 0 ? HOLD_ACK : IS_QOS_0);
 		batch_add(t, rec, packet);

@@ -306,7 +306,8 @@ static uint32_t message_bytes_max(const struct cfg *c, uint32_t cfg_idx, const s
 	uint64_t own = strlen(cfg_text(c, w->topic)) + definition_props_bytes_max(c, &w->props) +
 		       max_u64(strlen(cfg_text(c, w->on_connect)), strlen(cfg_text(c, w->on_disconnect)));
 
-	return (uint32_t)max_u64(own, d->ports[cfg_idx].record_bytes_max);
+	/* A ring file may bring larger ones than the definitions make now. */
+	return (uint32_t)max_u64(own, target_ring_limits(c, cfg_idx, d).record_bytes_max);
 }
 
 static bool keeps_session(const struct cfg_target *t)
@@ -501,6 +502,8 @@ static int ring_in_file(struct target *t)
 		return rc;
 	definitions_attach_ring(p->definitions, t->cfg_idx, t->ring_file.ring);
 	t->ring = t->ring_file.ring;
+	if (t->ring_file.restored_count)
+		t->has_acked = true; /* whatever the definitions are now */
 	return 0;
 }
 
