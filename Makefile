@@ -13,7 +13,7 @@ VARIANT  ?=
 SECONDS  ?=
 B        := build$(if $(VARIANT),/$(VARIANT))
 
-PROGRAMS := ringmaind ringctl mqttdump plantsim
+PROGRAMS := ringmaind ringctl mqttdump ringdump plantsim
 LIB_SRC  := $(wildcard core/*.c proto/*.c tls/*.c io/*.c hw/*.c) \
             $(filter-out $(PROGRAMS:%=tools/%.c),$(wildcard tools/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$B/obj/%.o)
@@ -239,7 +239,7 @@ run: all
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/ringmain
 	install -m 755 $B/ringmaind $(DESTDIR)$(PREFIX)/sbin/
-	install -m 755 $B/ringctl $B/mqttdump $B/plantsim $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $B/ringctl $B/mqttdump $B/ringdump $B/plantsim $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE tools/demo/ringmain.yaml \
 		$(DESTDIR)$(PREFIX)/share/doc/ringmain/
 
