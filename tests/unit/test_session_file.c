@@ -497,3 +497,15 @@ TEST(a_file_that_another_process_is_making_is_left_alone)
 	close(handle);
 	folder_close();
 }
+TEST(the_qos_that_was_granted_comes_back_with_its_filter)
+{
+	folder_open();
+	open_file();
+	mqtt_store_set_granted(&f.store, 1, 1);
+	mqtt_store_set_granted(&f.store, 2, 2);
+	reopen();
+	expect_kept("c/+", 1, MQTT_STORE_FILTER_SUBSCRIBED);
+	EXPECT_EQ(mqtt_store_granted(&f.store, 1), 1);
+	EXPECT_EQ(mqtt_store_granted(&f.store, 2), 2);
+	folder_close();
+}
