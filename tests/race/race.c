@@ -5,7 +5,8 @@
  * Three samplers, a publisher that holds messages at random and lets them go in any order, and an observer of the
  * counters run on rings of changing shape, from four segments of one record upwards. A payload is a function of lane
  * and sequence: it is verified when taken and again when released. After each ring the samplers stop, the publisher
- * drains, and order, conservation and every invariant of the quiet ring are checked.
+ * drains, and order, conservation and every invariant of the quiet ring are checked. The publisher keeps the ledger of
+ * losses as a target does: no message that it has called lost may come, and in the end it has located every loss.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/loss.h"
 #include "core/prng.h"
 #include "core/ring_layout.h"
 
@@ -47,6 +49,12 @@ struct publisher {
 	uint32_t held_count;
 	uint64_t last_sequence[LANES];
 	uint64_t taken_count;
+	struct loss_ledger *losses;
+};
+
+struct observer {
+	struct ring *ring;
+	const struct loss_ledger *losses;
 };
 
 static void fail(const char *what)
@@ -112,10 +120,24 @@ static void *sampler_run(void *arg)
 	return NULL;
 }
 
+/* A gap is never seen half written. */
+static void gaps_verify(const struct loss_ledger *losses)
+{
+	uint64_t newest = loss_newest(losses);
+	struct loss_gap g;
+
+	/* From those that leave the table next: they are written again. */
+	for (uint64_t i = min_u64(newest, LOSS_GAPS_MAX); i-- > 0;)
+		if (loss_read(losses, newest - i, &g) && g.lane_idx != LOSS_NO_LANE &&
+		    (g.count != g.last - g.first + 1 || g.from.ns > g.to.ns))
+			fail("a gap is torn");
+}
+
 /* Anyone may ask at any time: no counter goes back, no backlog exceeds its limit. */
 static void *observer_run(void *arg)
 {
-	struct ring *r = arg;
+	const struct observer *o = arg;
+	struct ring *r = o->ring;
 	struct ring_counts before = {0};
 
 	while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
@@ -127,6 +149,7 @@ static void *observer_run(void *arg)
 		    c.dropped < before.dropped || c.released < before.released)
 			fail("a counter went back");
 		before = c;
+		gaps_verify(o->losses);
 		(void)sched_yield();
 	}
 	return NULL;
@@ -146,8 +169,9 @@ static void release_some(struct publisher *p, uint32_t count)
 static uint32_t take_some(struct publisher *p)
 {
 	struct ring_record *rec[HOLDS_MAX];
-	uint32_t count = ring_take(p->ring, rec, prng_below(&p->prng, HOLDS_MAX - p->held_count + 1),
-				   clock_mono());
+	uint32_t room = prng_below(&p->prng, HOLDS_MAX - p->held_count + 1);
+	struct mono now = clock_mono();
+	uint32_t count = ring_take(p->ring, rec, room, now);
 
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t lane_idx = rec[i]->lane_idx;
@@ -156,10 +180,16 @@ static uint32_t take_some(struct publisher *p)
 			fail("a message of no lane");
 		if (rec[i]->sequence <= p->last_sequence[lane_idx])
 			fail("a lane's order is broken");
+		if (rec[i]->sequence <= p->losses->lanes[lane_idx].last_sequence)
+			fail("a message was called lost and comes all the same");
+		if (!loss_follows(p->losses, rec[i]))
+			loss_skipped(p->losses, p->ring, rec[i]);
 		p->last_sequence[lane_idx] = rec[i]->sequence;
 		payload_verify(rec[i], rec[i]->sequence, "a message is not what was committed");
 		p->held[p->held_count++] = (struct held){.rec = rec[i], .sequence = rec[i]->sequence};
 	}
+	if (count < room)
+		loss_look(p->losses, p->ring, now);
 	p->taken_count += count;
 	return count;
 }
@@ -202,6 +232,15 @@ static void finish(struct publisher *p, const struct sampler *samplers)
 		fail("the counters are not what was done");
 	if (c.made != c.taken + c.overwritten + c.expired + c.dropped)
 		fail("messages were lost or made up");
+	loss_look(p->losses, p->ring, clock_mono());
+	const struct target_metrics *m = p->losses->metrics;
+
+	if (counter_get(&m->lost_overwritten) != c.overwritten ||
+	    counter_get(&m->lost_expired) != c.expired || counter_get(&m->lost_no_room) != c.dropped)
+		fail("the ledger has not found what was lost");
+	for (uint32_t i = 0; i < LANES; i++)
+		if (p->losses->lanes[i].last_sequence != samplers[i].committed_count)
+			fail("the ledger ends before its lane");
 }
 
 /* Every other ring is as the product would have it; the rest have few and small segments, to meet often. */
@@ -212,6 +251,7 @@ static struct ring *ring_of_round(struct prng *prng, uint32_t round)
 		.record_bytes_max = HEADROOM + PAYLOAD_MAX,
 		.lane_count = LANES,
 		.inflight_max = HOLDS_MAX,
+		.max_age_ns = round % 5 == 0 ? NS_PER_MS : 0,
 	};
 	uint32_t segment_count = 4u << prng_below(prng, 3);
 	struct ring_shape shape = {
@@ -236,16 +276,23 @@ static uint64_t race_round(struct prng *prng, uint32_t round, struct ring_counts
 	struct ring *r = ring_of_round(prng, round);
 	struct sampler samplers[LANES] = {0};
 	struct publisher p = {.ring = r, .prng = {.state = prng_next(prng)}};
+	struct loss_ledger *losses = calloc(1, sizeof(*losses));
+	const struct observer seen = {.ring = r, .losses = losses};
+	struct target_metrics metrics = {0};
 	struct ring_counts c;
 	pthread_t observer;
 
+	if (!losses)
+		fail("no memory");
+	loss_init(losses, &metrics, clock_mono());
+	p.losses = losses;
 	atomic_store(&stopping, false);
 	for (uint32_t i = 0; i < LANES; i++) {
 		samplers[i] = (struct sampler){.ring = r, .lane_idx = i, .seed = prng_next(prng)};
 		if (pthread_create(&samplers[i].thread, NULL, sampler_run, &samplers[i]) != 0)
 			fail("no thread");
 	}
-	if (pthread_create(&observer, NULL, observer_run, r) != 0)
+	if (pthread_create(&observer, NULL, observer_run, (void *)(uintptr_t)&seen) != 0)
 		fail("no thread");
 	publish_until(&p, clock_mono().ns + ROUND_NS);
 	atomic_store(&stopping, true);
@@ -258,7 +305,9 @@ static uint64_t race_round(struct prng *prng, uint32_t round, struct ring_counts
 	sum->taken += c.taken;
 	sum->overwritten += c.overwritten;
 	sum->dropped += c.dropped;
+	sum->expired += c.expired;
 	ring_close(r);
+	free(losses);
 	return c.made;
 }
 
@@ -282,10 +331,11 @@ int main(int argc, char **argv)
 		if (race_round(&prng, round++, &sum) == 0)
 			fail("no messages at all");
 	} while (clock_mono().ns < end_ns);
-	(void)printf(
-		"race: %llu messages, %llu taken, %llu overwritten, %llu dropped in %u rings: conserved, "
-		"in order, unchanged while held\n",
-		(unsigned long long)sum.made, (unsigned long long)sum.taken,
-		(unsigned long long)sum.overwritten, (unsigned long long)sum.dropped, round);
+	(void)printf("race: %llu messages, %llu taken, %llu overwritten, %llu expired, %llu dropped in %u "
+		     "rings: conserved, "
+		     "in order, unchanged while held\n",
+		     (unsigned long long)sum.made, (unsigned long long)sum.taken,
+		     (unsigned long long)sum.overwritten, (unsigned long long)sum.expired,
+		     (unsigned long long)sum.dropped, round);
 	return 0;
 }
