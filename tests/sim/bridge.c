@@ -230,7 +230,8 @@ bool bridge_check(struct broker *b, uint8_t level, const struct wire_packet *p, 
 		sim_fail("%s: message %lu has another payload", b->names[0], number);
 	check_props(b, level, from, n, p);
 	*may_repeat = n->repeat_mask & 1u << sub_idx;
-	if (!*may_repeat && !p->dup && !ledger_find(&b->ledger, ledger_key(p->topic, p->payload)))
+	if (!*may_repeat && !p->dup && !ledger_find(&b->ledger, ledger_key(p->topic, p->payload)) &&
+	    !ledger_excused(&b->ledger, ledger_key(p->topic, p->payload)))
 		check_order(b, from, n, sub_idx, p);
 	sim_covered[COVER_FORWARDED]++;
 	return true;

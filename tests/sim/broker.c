@@ -225,14 +225,14 @@ static void on_publish(struct broker_link *k, struct wire_packet *p)
 	weak = is_weak(p);
 	if (!weak && !bridge_check(k->broker, k->level, p, &may_repeat))
 		broker_check_definition(k, p);
-	weak |= may_repeat;
+	key = ledger_key(p->topic, p->payload);
+	weak |= may_repeat || ledger_excused(&k->broker->ledger, key);
 	k->broker->has_been_used |= !is_of_the_dead(k) &&
 				    (k->name_idx == k->broker->newest_name || k->broker->expect.cluster);
 	if (p->qos == 0) {
 		see(k, p, LEDGER_DELIVERED, may_repeat);
 		return;
 	}
-	key = ledger_key(p->topic, p->payload);
 	check_resend(k, p, key, weak);
 	again = check_id(k, p, key, weak);
 	if (++k->unacked_count > k->receive_max)

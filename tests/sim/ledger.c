@@ -59,14 +59,14 @@ const struct ledger_message *ledger_find(const struct ledger *l, uint64_t key)
 {
 	const struct ledger_message *m = l->room ? place(l, key) : NULL;
 
-	return m && m->key ? m : NULL;
+	return m && m->key && m->seen ? m : NULL;
 }
 
 static void grow(struct ledger *l)
 {
 	struct ledger old = *l;
 
-	if (2 * (l->count + 1) < l->room)
+	if (2 * (l->count + l->excused_count + 1) < l->room)
 		return;
 	l->room = old.room ? 2 * old.room : 1024;
 	l->messages = calloc(l->room, sizeof(l->messages[0]));
@@ -75,6 +75,24 @@ static void grow(struct ledger *l)
 		if (old.messages[i].key)
 			*place(l, old.messages[i].key) = old.messages[i];
 	free(old.messages);
+}
+
+void ledger_excuse(struct ledger *l, uint64_t key)
+{
+	struct ledger_message *m;
+
+	grow(l);
+	m = place(l, key);
+	l->excused_count += !m->key;
+	m->key = key;
+	m->may_repeat = true;
+}
+
+bool ledger_excused(const struct ledger *l, uint64_t key)
+{
+	const struct ledger_message *m = l->room ? place(l, key) : NULL;
+
+	return m && m->key && m->may_repeat;
 }
 
 /* --- order within a topic --------------------------------------------------------------------------------------- */
@@ -149,7 +167,7 @@ const struct ledger_message *ledger_see(struct ledger *l, const struct ledger_si
 {
 	char text[256];
 	struct ledger_message *m;
-	bool at_broker;
+	bool at_broker, known;
 
 	l->delivered_count += s->fate == LEDGER_DELIVERED;
 	if (s->topic.size && s->topic.ptr[0] == 'w') {
@@ -164,13 +182,16 @@ const struct ledger_message *ledger_see(struct ledger *l, const struct ledger_si
 	grow(l);
 	m = place(l, ledger_key(s->topic, s->payload));
 	at_broker = m->delivered_count + m->refused_count > 0;
-	if (m->key && (s->may_repeat || m->may_repeat)) {
+	known = m->key && m->seen;
+	if (known && (s->may_repeat || m->may_repeat)) {
 		l->repeated_count++;
-	} else if (m->key) {
+	} else if (known) {
 		check_again(m, s, text);
 	} else {
 		*m = (struct ledger_message){
 			.key = ledger_key(s->topic, s->payload),
+			.seen = true,
+			.may_repeat = m->may_repeat,
 			.first_seq = l->seq_next++,
 			.value = number_after(text, text[0] == '{' ? "\"value\":" : NULL),
 			.late = true};
@@ -181,7 +202,8 @@ const struct ledger_message *ledger_see(struct ledger *l, const struct ledger_si
 			l->late_value_min = m->value;
 	}
 	check_register(text, m->value);
-	if (s->fate != LEDGER_GHOST && !at_broker && !s->unordered && s->topic.ptr[0] == 's')
+	if (s->fate != LEDGER_GHOST && !at_broker && !s->unordered && !m->may_repeat &&
+	    s->topic.ptr[0] == 's')
 		check_order(l, s, text, m->value);
 	m->may_repeat |= s->may_repeat;
 	m->delivered_count += s->fate == LEDGER_DELIVERED;

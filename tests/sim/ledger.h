@@ -25,6 +25,7 @@ struct ledger_message {
 	uint32_t epoch, delivered_epoch; /* of the session, when last seen and delivered */
 	uint32_t link_id;
 	uint8_t qos;
+	bool seen; /* false: only excused */
 	bool may_repeat;
 	char what[56]; /* the payload's beginning */
 	bool late;     /* first seen since ledger_mark */
@@ -40,7 +41,7 @@ struct ledger_channel {
 
 struct ledger {
 	struct ledger_message *messages;
-	size_t room, count;
+	size_t room, count, excused_count;
 	struct ledger_channel channels[LEDGER_CHANNELS_MAX];
 	uint64_t seq_next;
 	uint64_t delivered_count; /* with repetitions, all topics */
@@ -68,6 +69,9 @@ struct ledger_sight {
 uint64_t ledger_key(struct bytes topic, struct bytes payload);
 /* What is known of it; NULL: nothing. */
 const struct ledger_message *ledger_find(const struct ledger *l, uint64_t key);
+/* The client may rightly send it more than once, or not in its order: a crash came in between, or damage to its files. */
+void ledger_excuse(struct ledger *l, uint64_t key);
+bool ledger_excused(const struct ledger *l, uint64_t key);
 /* Checks and keeps. The message, or NULL for one of a topic that is not looked at. */
 const struct ledger_message *ledger_see(struct ledger *l, const struct ledger_sight *s);
 

@@ -388,6 +388,7 @@ bool world_run(uint64_t seed, bool verbose)
 		config_free(w->cfg);
 	}
 	world_files_end(w);
+	world_rings_end(w);
 	for (uint32_t i = 0; i < w->target_count; i++)
 		broker_end(&w->targets[i].broker);
 	device_end(&w->tcp_device);

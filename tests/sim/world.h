@@ -24,6 +24,34 @@ struct world_thread {
 	uint64_t second, steps_in_second; /* against live-lock */
 };
 
+/* Whose it was at the crash, to be delivered. */
+enum world_pledge { WORLD_PLEDGE_NONE, WORLD_PLEDGE_RING, WORLD_PLEDGE_SESSION };
+
+struct world_ring_message {
+	uint64_t key; /* as the ledger's */
+	uint8_t qos;
+	uint8_t pledge; /* enum world_pledge */
+	bool weak;      /* its payload comes again */
+};
+
+enum world_ring_fate { WORLD_RING_WHOLE, WORLD_RING_DELETED, WORLD_RING_TRUNCATED, WORLD_RING_FLIPPED };
+
+#define WORLD_MARKS_MAX 64
+
+/* A ring in a file, at the last crash. */
+struct world_ring {
+	bool in_file; /* by the configuration */
+	enum world_ring_fate fate;
+	bool session_kept;
+	struct world_ring_message *messages; /* what was in the file */
+	size_t count, room;
+	uint64_t least, most;            /* messages to be taken over */
+	uint64_t marks[WORLD_MARKS_MAX]; /* of records in flight: where their flags are in the file */
+	uint32_t mark_count;
+	uint64_t known; /* of these, without their mark now */
+	uint64_t unfit; /* too large for the configuration after the crash */
+};
+
 struct world_target {
 	struct broker broker;
 	char names[BROKER_URLS_MAX][24];
@@ -34,6 +62,7 @@ struct world_target {
 	bool is_bridged_to; /* another target passes messages on to it */
 	bool was_disabled;  /* ever: what was passed on meanwhile is not followed */
 	uint32_t buffer_messages;
+	struct world_ring ring;
 	uint64_t outage_made; /* by the ring, when the outage was known, without what waits */
 	uint32_t outage_inflight;
 };
@@ -41,8 +70,12 @@ struct world_target {
 struct world {
 	char yaml[16384];
 	size_t yaml_bytes;
-	size_t optional_from, optional_to; /* a definition that a restart may do without */
+	size_t optional_from,
+		optional_to; /* a definition that subscribes and that a restart may do without */
 	uint32_t optional_target, optional_sub;
+	size_t spare_from, spare_to; /* the same of one that publishes */
+	struct prng
+		ring_prng; /* of its own: so seeds of before there were rings in files stay what they are */
 	struct cfg *cfg;
 	struct node node;
 	struct world_target *targets;
@@ -71,6 +104,13 @@ NODISCARD int world_open_node(struct world *w);
 void world_crash(struct world *w);
 void world_files_begin(struct world *w);
 void world_files_end(struct world *w);
+void world_flip(const char *path, int64_t size_bytes);
+/* world_ring.c: before the crash, between the runs, and when it runs again. */
+void world_rings_look(struct world *w);
+void world_ring_damage(struct world *w, uint32_t target_idx, bool session_kept);
+void world_rings_opened(struct world *w);
+void world_ring_check_drained(struct world *w, uint32_t target_idx);
+void world_rings_end(struct world *w);
 /* world_check.c */
 void world_check_step(struct world *w, const struct world_thread *t);
 bool world_is_drained(const struct world *w);

@@ -136,6 +136,7 @@ void world_check_drained(struct world *w)
 			broker_check_settled(b);
 		bridge_check_drained(b, ring_lost(w, i));
 		bridge_check_tags(b, &w->node.tags);
+		world_ring_check_drained(w, i);
 		if (!w->has_crashed && !b->ever_lowered && !b->small_packets)
 			ledger_check_drained(&w->targets[i].broker.ledger);
 	}

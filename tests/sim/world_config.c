@@ -247,7 +247,11 @@ static void target_put(struct world *w, uint32_t i)
 	if (sim_chance(300))
 		t->buffer_messages = 500;
 	t->max_age = sim_chance(150);
-	put(w, "    buffer: {messages: %u%s}\n", t->buffer_messages, t->max_age ? ", max_age: 700ms" : "");
+	put(w, "    buffer: {messages: %u%s", t->buffer_messages, t->max_age ? ", max_age: 700ms" : "");
+	t->ring.in_file = prng_below(&w->ring_prng, 1000) < (w->crash_count ? 600 : 100);
+	if (t->ring.in_file)
+		put(w, ", path: target%u.ring", i);
+	put(w, "}\n");
 	if (sim_chance(300)) {
 		put(w, "    user: me\n    password: env:SIM_PASSWORD\n");
 		snprintf(x->user, sizeof(x->user), "me");
@@ -340,7 +344,13 @@ static void definitions_put(struct world *w, uint32_t sampler_count, bool tcp, b
 
 			if ((kind == KIND_TCP && !tcp) || (kind == KIND_RTU && !rtu))
 				kind = KIND_EACH;
+			size_t from = w->yaml_bytes;
+
 			definition_put(w, i, kind, n++, sampler_count);
+			if (count > 1 && prng_below(&w->ring_prng, 1000) < 400) {
+				w->spare_from = from;
+				w->spare_to = w->yaml_bytes;
+			}
 		}
 	}
 }
@@ -431,6 +441,7 @@ void world_draw(struct world *w)
 	uint32_t sampler_count = sim_chance(400) ? 2 : 1, publisher_count = sim_chance(300) ? 2 : 1;
 	bool tcp = sim_chance(500), rtu = sim_chance(400);
 
+	w->ring_prng.state = (sim.seed + 1) * 0xd1342543de82ef95ull;
 	faults_draw(w);
 	w->target_count = number(1, WORLD_TARGETS_MAX);
 	w->crash_count = sim_chance(350) ? number(1, 3) : 0;

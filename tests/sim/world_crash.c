@@ -15,9 +15,11 @@ void world_files_begin(struct world *w)
 {
 	if (!w->has_files)
 		return;
-	snprintf(w->state_dir, sizeof(w->state_dir), "/tmp/ringmain-sim-XXXXXX");
+	/* Ring files are synced: in memory that takes no time. */
+	snprintf(w->state_dir, sizeof(w->state_dir), "%s/ringmain-sim-XXXXXX",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	if (!mkdtemp(w->state_dir))
-		sim_fail("no folder under /tmp");
+		sim_fail("no folder for files");
 }
 
 void world_files_end(struct world *w)
@@ -51,7 +53,7 @@ static off_t place_of_something(int fd, off_t size)
 	return at;
 }
 
-static void flip(const char *path, off_t size)
+void world_flip(const char *path, int64_t size)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
@@ -100,7 +102,7 @@ static enum broker_client_state damage(const struct world *w, uint32_t target)
 	case 2:
 	case 3:
 		sim_trace("target%u's session file is damaged", target);
-		flip(path, st.st_size);
+		world_flip(path, st.st_size);
 		sim_covered[COVER_FILE_FLIPPED]++;
 		return BROKER_CLIENT_MAY_KEEP;
 	default: return BROKER_CLIENT_KEEPS;
@@ -109,17 +111,36 @@ static enum broker_client_state damage(const struct world *w, uint32_t target)
 
 /* --- opening ----------------------------------------------------------------------------------------------------- */
 
+static void cut(struct world *w, size_t from, size_t to)
+{
+	memmove(w->yaml + from, w->yaml + to, w->yaml_bytes - to);
+	w->yaml_bytes -= to - from;
+	w->yaml[w->yaml_bytes] = '\0';
+}
+
 /* The configuration without a definition that subscribes. */
 static void reconfigure(struct world *w)
 {
 	struct expect *x = &w->targets[w->optional_target].broker.expect;
 
-	memmove(w->yaml + w->optional_from, w->yaml + w->optional_to, w->yaml_bytes - w->optional_to);
-	w->yaml_bytes -= w->optional_to - w->optional_from;
-	w->yaml[w->yaml_bytes] = '\0';
+	cut(w, w->optional_from, w->optional_to);
 	w->optional_to = w->optional_from = 0;
 	x->subs[w->optional_sub].gone = true;
 	sim_covered[COVER_RECONFIGURED]++;
+}
+
+/* Without one that publishes: what it has made is still in rings and sessions. Those that subscribe stand behind it. */
+static void publish_less(struct world *w)
+{
+	size_t size = w->spare_to - w->spare_from;
+
+	cut(w, w->spare_from, w->spare_to);
+	if (w->optional_to) {
+		w->optional_from -= size;
+		w->optional_to -= size;
+	}
+	w->spare_to = w->spare_from = 0;
+	sim_covered[COVER_PUBLISH_LESS]++;
 }
 
 static void tags_find(struct world *w)
@@ -166,6 +187,7 @@ int world_open_node(struct world *w)
 	}
 	tags_find(w);
 	threads_add(w);
+	world_rings_opened(w);
 	return 0;
 }
 
@@ -178,6 +200,7 @@ void world_crash(struct world *w)
 	w->has_crashed = true;
 	for (uint32_t i = 0; i < w->thread_count; i++)
 		loop_quiet(w->threads[i].loop);
+	world_rings_look(w);
 	node_close(&w->node);
 	config_free(w->cfg);
 	w->cfg = NULL;
@@ -186,11 +209,16 @@ void world_crash(struct world *w)
 	for (uint32_t i = 0; i < w->target_count; i++) {
 		struct broker *b = &w->targets[i].broker;
 
-		broker_client_crashed(b, damage(w, i));
+		enum broker_client_state state = damage(w, i);
+
+		world_ring_damage(w, i, state == BROKER_CLIENT_KEEPS);
+		broker_client_crashed(b, state);
 		w->targets[i].was_disabled = false;
 	}
 	if (w->optional_to && sim_chance(600))
 		reconfigure(w);
+	if (w->spare_to && prng_below(&w->ring_prng, 1000) < 500)
+		publish_less(w);
 	world_run_for(w, sim_between(0, sim_chance(500) ? NS_PER_MS : 3 * NS_PER_S));
 	if (!sim.failed && world_open_node(w) < 0)
 		w->thread_count = 0; /* said there */
