@@ -34,7 +34,8 @@ static void check_expiry(struct broker_link *k, const struct wire_packet *p, uin
 {
 	uint64_t key = ledger_key(p->topic, p->payload), made_ns = made_at(p->payload);
 	uint64_t end_ns = made_ns + expiry_s * NS_PER_S;
-	bool known = p->dup || ledger_find(&k->broker->ledger, key) || !k->session_present;
+	/* What was under way with QoS 1 or 2 goes out without DUP where only QoS 0 is left. */
+	bool known = p->dup || ledger_find(&k->broker->ledger, key) || !k->session_present || k->qos_max == 0;
 
 	if (k->level == 5 && (!p->props.has_expiry || p->props.expiry_s == 0 || p->props.expiry_s > expiry_s))
 		broker_violation(
