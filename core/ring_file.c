@@ -12,6 +12,7 @@
 #include "core/carried.h"
 #include "core/crc32c.h"
 #include "core/file_lock.h"
+#include "core/hash.h"
 #include "core/log.h"
 #include "core/ring_layout.h"
 
@@ -105,16 +106,13 @@ static void old_close(struct old_file *old)
 /* 0: the kernel does not say. */
 static uint64_t boot_of_machine(void)
 {
-	uint64_t hash = 0xcbf29ce484222325ull;
 	char text[64];
 	int handle = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	ssize_t size = handle == -1 ? 0 : read(handle, text, sizeof(text));
 
 	if (handle >= 0)
 		close(handle);
-	for (ssize_t i = 0; i < size; i++)
-		hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3ull;
-	return size > 0 ? hash | 1 : 0;
+	return size > 0 ? hash_bytes(HASH_START, bytes_of(text, (size_t)size)) | 1 : 0;
 }
 
 static void header_write(struct ring_file *f, const struct ring_file_config *c, uint64_t map_bytes,
@@ -210,10 +208,16 @@ static struct mono time_here(const struct ring_file *f, const struct ring_file_h
 	return (struct mono){.ns = min_u64(here, mono.ns)};
 }
 
+/* What is written before the payload, when the message is sent. */
+static uint64_t headroom_of(const struct ring_scan_message *m)
+{
+	return CARRIED_HEADER_BYTES + m->topic.topic.size + m->topic.props.size;
+}
+
 static bool take_one(struct ring_file *f, const struct ring_scan_message *m, struct mono time)
 {
 	const struct ring_limits *l = &f->ring->limits;
-	uint64_t headroom = CARRIED_HEADER_BYTES + m->topic.topic.size + m->topic.props.size;
+	uint64_t headroom = headroom_of(m);
 	uint64_t bytes = carried_bytes(m->topic.topic.size, m->topic.props.size, m->payload.size);
 	uint8_t *payload;
 	struct writer w;
@@ -317,6 +321,49 @@ static void tell(const struct ring_file *f, const struct paths *p)
 		LOG_INFO("ring", "file=%s restored=%llu with_the_session=%llu broken=%llu too_large=%llu",
 			 p->file, (unsigned long long)f->restored_count, (unsigned long long)f->known_count,
 			 (unsigned long long)f->broken_count, (unsigned long long)f->unfit_count);
+}
+
+static uint64_t record_bytes_needed(const void *image, uint64_t image_bytes)
+{
+	struct ring_scan_message m;
+	struct ring_scan scan;
+	const char *why;
+	uint64_t bytes = 0;
+
+	if (ring_scan_open(&scan, image, image_bytes, &why) < 0)
+		return 0;
+	while (ring_scan_next(&scan, false, &m))
+		bytes = max_u64(bytes, headroom_of(&m) + carried_bytes(m.topic.topic.size, m.topic.props.size,
+								       m.payload.size));
+	ring_scan_close(&scan);
+	return bytes;
+}
+
+/* Only looks: whoever opens the file afterwards says what is wrong with it. */
+uint32_t ring_file_record_bytes(const char *path, const struct ring_limits *limits)
+{
+	int handle = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct ring_limits larger = *limits;
+	uint64_t needed, bytes = 0;
+	void *image = MAP_FAILED;
+	struct stat st;
+
+	if (handle == -1)
+		return limits->record_bytes_max;
+	if (fstat(handle, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= (off_t)RING_FILE_HEADER_BYTES) {
+		bytes = (uint64_t)st.st_size;
+		image = mmap(NULL, bytes, PROT_READ, MAP_SHARED, handle, 0);
+	}
+	close(handle);
+	if (image == MAP_FAILED)
+		return limits->record_bytes_max;
+	needed = record_bytes_needed(image, bytes);
+	munmap(image, bytes);
+	if (needed <= limits->record_bytes_max || needed > RING_RECORD_BYTES_MAX)
+		return limits->record_bytes_max;
+	larger.record_bytes_max = (uint32_t)needed;
+	return ring_map_bytes(&larger) <= max_u64(bytes, ring_map_bytes(limits)) ? larger.record_bytes_max
+										 : limits->record_bytes_max;
 }
 
 int ring_file_open(struct ring_file *f, const struct ring_file_config *c, const uint64_t *origins,

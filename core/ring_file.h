@@ -38,6 +38,10 @@ struct ring_file {
 	char state[192];         /* "" or what is not as asked, for people */
 };
 
+/* How large a record has to be so that what the file still has to send fits, beside what limits ask for: the same, or more, but
+ * never so much that the new file is larger than the old one and larger than limits make it. */
+NODISCARD uint32_t ring_file_record_bytes(const char *path, const struct ring_limits *limits);
+
 /* origins: of messages that the session has, sorted; they are not taken over. */
 NODISCARD int ring_file_open(struct ring_file *f, const struct ring_file_config *config,
 			     const uint64_t *origins, uint32_t origin_count, struct mono mono,

@@ -110,6 +110,7 @@ struct target {
 	struct mqtt_session_memory session_memory;
 	struct session_file session_file;
 	struct ring_file ring_file; /* where the ring is in a file */
+	uint32_t ring_record_bytes; /* of the largest record in it, of this configuration or an earlier one */
 	uint64_t *origins;          /* of what was restored: not to come from the ring as well */
 	struct loss_ledger *losses;
 	struct mono losses_since;    /* connected, and something is untold; MONO_NEVER: no */

@@ -10,6 +10,8 @@
 #include "io/target_priv.h"
 #include "proto/mqtt_publish.h"
 
+#define PATH_BYTES 4096
+
 #define CLIENT_ID_BYTES_MAX 23 /* every server must take that many [MQTT-3.1.3-5] */
 
 /* --- set-up --------------------------------------------------------------------------------------------------------------- */
@@ -288,6 +290,8 @@ static bool wants_acks(const struct target *t)
 
 	if (t->config->buffer_loss_topic && t->config->buffer_loss_qos > 0)
 		return true;
+	if (t->config->buffer_path) /* a file may bring some, whatever is configured now */
+		return true;
 	for (uint32_t i = 0; i < c->definition_count; i++) {
 		const struct cfg_definition *def = &c->definitions[i];
 		uint32_t target_idx = def->mode == CFG_MODE_SUBSCRIBE ? def->subscribe.forward.target_idx
@@ -382,6 +386,9 @@ static int session_open(struct target *t)
 		file.state_dir = NULL;
 	}
 	file.shape.filter_count = t->inbound.subscriptions.count;
+	if (file.shape.slot_bytes)
+		file.shape.slot_bytes = (uint32_t)max_u64(file.shape.slot_bytes,
+							  mqtt_store_slot_bytes(t->ring_record_bytes));
 	rc = session_file_open(&t->session_file, &file);
 	if (rc < 0)
 		return rc;
@@ -463,31 +470,49 @@ static struct ring_file_topic *topics_make(const struct target *t)
 	return topics;
 }
 
+static void ring_path(const struct target *t, char out[PATH_BYTES])
+{
+	const char *state_dir = t->publisher->config.state_dir;
+	const char *name = target_text(t, t->config->buffer_path);
+
+	if (name[0] == '/')
+		snprintf(out, PATH_BYTES, "%s", name);
+	else /* without a folder there is none, and the status says so, too */
+		snprintf(out, PATH_BYTES, "%s/%s", state_dir ? state_dir : "/dev/null", name);
+}
+
+/* Before the session is opened: it has to have room for what the file brings. */
+static void ring_look(struct target *t)
+{
+	const struct publisher_config *p = &t->publisher->config;
+	const struct ring_limits limits = target_ring_limits(p->cfg, t->cfg_idx, p->definitions);
+	char path[PATH_BYTES];
+
+	if (!t->config->buffer_path)
+		return;
+	ring_path(t, path);
+	t->ring_record_bytes = ring_file_record_bytes(path, &limits);
+}
+
 static int ring_in_file(struct target *t)
 {
 	const struct publisher_config *p = &t->publisher->config;
 	const char *name = target_text(t, t->config->buffer_path);
 	struct ring_file_topic *topics;
-	char path[4096];
+	char path[PATH_BYTES];
 	int rc;
 
-	if (name[0] != '/' && !p->state_dir) {
+	if (name[0] != '/' && !p->state_dir)
 		LOG_WARN("ring",
 			 "target=%s file=%s kept=0 reason=\"there is no state directory: see --state-dir\"",
 			 target_name(t), name);
-		name = "/dev/null/none"; /* says so in the status, too */
-	}
+	ring_path(t, path);
 	topics = topics_make(t);
 	if (!topics)
 		return -ENOMEM;
-	snprintf(path, sizeof(path), "%s%s%s",
-		 name[0] == '/' ? ""
-		 : p->state_dir ? p->state_dir
-				: "",
-		 name[0] == '/' ? "" : "/", name);
 	if (t->restored_count)
 		qsort(t->origins, t->restored_count, sizeof(t->origins[0]), by_number);
-	const struct ring_file_config config = {
+	struct ring_file_config config = {
 		.path = path,
 		.limits = target_ring_limits(p->cfg, t->cfg_idx, p->definitions),
 		.topics = topics,
@@ -495,6 +520,7 @@ static int ring_in_file(struct target *t)
 		.epoch = prng_next(&t->publisher->prng),
 	};
 
+	config.limits.record_bytes_max = t->ring_record_bytes;
 	rc = ring_file_open(&t->ring_file, &config, t->origins, t->restored_count, target_now(t),
 			    turn_wall(&t->publisher->turn));
 	free(topics);
@@ -552,6 +578,7 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 	atomic_store_explicit(&t->wanted, t->enabled, memory_order_relaxed);
 	client_id_make(t);
 	target_place_from_list(t);
+	ring_look(t);
 	rc = inbound_open(&t->inbound, p, cfg_idx, &t->metrics);
 	if (rc == 0)
 		rc = session_open(t);

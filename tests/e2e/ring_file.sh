@@ -43,7 +43,7 @@ waiting "$file" >"$work/expected"
 	fail "$made were made, $(line_count "$work/expected") are in the file"
 
 # --- another configuration, and the broker ------------------------------------------------------------------------------------
-broker_start "$port"
+broker_start "$port" 127.0.0.1 "max_inflight_messages 0" # else it may change the order itself
 subscribe "$work/arrived" "$port" -q 2 -t '#'
 run_start 1
 all_of_run_0() {
@@ -75,6 +75,35 @@ wait_for 5 'messages after a broken file' matches "$work/arrived" '^2/q2/t0 '
 "$build/ringdump" "$file" >"$work/dump" || fail 'ringdump of the new file'
 daemon_stop
 expect 'exit status' "$status" 0
+
+# --- messages that nothing in the configuration has room for ------------------------------------------------------------------------
+broker_kill
+run_start 3 '- {name: long, target: plant, payload: text, tags: ["load.*"], topic: "3/a/long/topic/for/the/ring/q1/{tag}", qos: 1}'
+wait_for 10 'messages in the ring' status_exceeds plant buffered 100
+kill -KILL "$daemon_pid"
+wait "$daemon_pid" 2>/dev/null
+waiting "$file" >"$work/expected"
+: >"$work/broker.log"
+broker_start "$port" 127.0.0.1 "max_inflight_messages 0" # else it may change the order itself
+subscribe "$work/arrived.3" "$port" -q 2 -t '3/#'
+: >"$work/daemon.log"
+daemon_start <<-END # no definition for this target; QoS 0 for another
+	node: n
+	targets:
+	  - {name: plant, url: "mqtt://127.0.0.1:$port", client_id: e2e-ring, clean_start: false, session_expiry: 1h,
+	     buffer: {messages: 1000, path: plant.ring}}
+	  - {name: other, url: "mqtt://127.0.0.1:$port"}
+	lines:
+	  - {name: load, synthetic: {tags: 1, rate: 1}}
+	definitions:
+	  - {name: b, target: other, payload: text, tags: ["load.*"], topic: "other/{tag}"}
+END
+wait_for 5 'what nothing in the configuration has room for' has_lines "$work/arrived.3" "$(line_count "$work/expected")"
+daemon_stop
+expect 'exit status' "$status" 0
+for qos in 1 2; do
+	cmp -s <(grep "/q$qos/" "$work/expected") <(grep "/q$qos/" "$work/arrived.3") || fail "not what the file had, at QoS $qos"
+done
 
 # --- ringdump by itself ------------------------------------------------------------------------------------------------------------
 "$build/ringdump" /dev/null 2>"$work/dump.err"

@@ -253,6 +253,63 @@ TEST(a_message_larger_than_the_largest_now_is_counted_and_left_out)
 	folder_close();
 }
 
+TEST(a_smaller_record_than_the_file_needs_can_be_asked_for_and_told)
+{
+	char large[91];
+	struct ring_limits limits;
+
+	folder_open();
+	open_file();
+	memset(large, 'l', sizeof(large) - 1);
+	large[sizeof(large) - 1] = 0;
+	push_at(0, 2, "1", 1);
+	push_at(0, 2, large, 2);
+	push_at(0, 2, "2", 3);
+	ring_file_close(&f);
+	limits = config.limits;
+	limits.record_bytes_max = 20;
+	EXPECT_EQ(ring_file_record_bytes(path, &limits), 24 + 2 * 3 + 90 + sizeof(struct carried_end));
+	config.limits.record_bytes_max = ring_file_record_bytes(path, &limits);
+	open_file();
+	EXPECT_EQ(f.unfit_count, 0);
+	expect_next("c/c", "1");
+	expect_next("c/c", large);
+	expect_next("c/c", "2");
+	ring_file_close(&f);
+	EXPECT_EQ(ring_file_record_bytes(path, &limits), 20); /* all is through */
+	folder_close();
+}
+
+TEST(one_large_message_does_not_make_a_file_larger_than_the_last)
+{
+	struct ring_limits limits;
+
+	folder_open();
+	config.limits.message_count = 10;
+	open_file();
+	push(2, "longer than the records of the next configuration");
+	limits = config.limits;
+	limits.record_bytes_max = 20;
+	limits.message_count = 1000000;
+	EXPECT_EQ(ring_file_record_bytes(path, &limits), 20);
+	limits.message_count = 10;
+	EXPECT_LE(21, ring_file_record_bytes(path, &limits));
+	folder_close();
+}
+
+TEST(without_a_file_to_be_trusted_records_are_as_large_as_configured)
+{
+	folder_open();
+	EXPECT_EQ(ring_file_record_bytes(path, &config.limits), RECORD);
+	EXPECT_EQ(ring_file_record_bytes(dir, &config.limits), RECORD);
+	open_file();
+	push(0, "x");
+	((struct ring_file_header *)f.memory)->epoch++;
+	config.limits.record_bytes_max = 1;
+	EXPECT_EQ(ring_file_record_bytes(path, &config.limits), 1);
+	folder_close();
+}
+
 TEST(what_came_back_comes_back_again)
 {
 	struct ring_record *rec;
