@@ -162,7 +162,8 @@ static void note_run(struct loss_ledger *l, uint32_t lane_idx, enum loss_reason 
 		.first = first,
 		.last = first + count - 1,
 		.count = count,
-		.from = {.ns = l->lanes[lane_idx].last_ns},
+		/* What a file has brought is older than the ledger. */
+		.from = mono_min((struct mono){.ns = l->lanes[lane_idx].last_ns}, to),
 		.to = to,
 	};
 

@@ -35,10 +35,7 @@ static void print_forecast(const json_t *b)
 	char text[CTL_TEXT_BYTES];
 
 	if (json_is_number(holds))
-		printf("holds      %s at this rate (%.1f h)\n",
-		       ctl_duration_text(text, json_number_value(holds) < 1e15
-						       ? (int64_t)json_number_value(holds)
-						       : (int64_t)1e15),
+		printf("holds      %s at this rate (%.1f h)\n", ctl_holds_text(holds, text),
 		       json_number_value(holds) / 3600);
 	else
 		puts("holds      nothing is made at present");

@@ -63,6 +63,15 @@ const char *ctl_value_text(const json_t *value, char out[CTL_TEXT_BYTES])
 	return "-";
 }
 
+const char *ctl_holds_text(const json_t *seconds, char out[CTL_TEXT_BYTES])
+{
+	double s = json_number_value(seconds);
+
+	if (!json_is_number(seconds))
+		return "-";
+	return ctl_duration_text(out, s < 1e15 ? (int64_t)s : (int64_t)1e15);
+}
+
 const char *ctl_quality_text(const json_t *sample, char out[CTL_TEXT_BYTES])
 {
 	const char *reason = ctl_text_in(sample, "reason");
@@ -229,7 +238,7 @@ static void print_target_details(const json_t *targets)
 		{"TARGET", CTL_LEFT},     {"PACKAGE", CTL_LEFT},     {"MQTT", CTL_LEFT},
 		{"CONNECTS", CTL_RIGHT},  {"FAILURES", CTL_RIGHT},   {"REDIRECTS", CTL_RIGHT},
 		{"SUBSCRIBED", CTL_LEFT}, {"DUPLICATES", CTL_RIGHT}, {"UNMATCHED", CTL_RIGHT},
-		{"HELD", CTL_RIGHT},      {"DESCRIPTION", CTL_LEFT},
+		{"HELD", CTL_RIGHT},      {"ROOM FOR", CTL_RIGHT},   {"DESCRIPTION", CTL_LEFT},
 	};
 	struct ctl_table t;
 	const json_t *one;
@@ -251,6 +260,7 @@ static void print_target_details(const json_t *targets)
 		add_count(&t, one, "duplicates");
 		add_count(&t, one, "unmatched");
 		add_count(&t, one, "held");
+		ctl_table_add(&t, ctl_holds_text(json_object_get(one, "holds_s"), text));
 		add_text(&t, one, "description");
 	}
 	ctl_table_print(&t, stdout);

@@ -32,6 +32,8 @@ void ctl_show_stop(const json_t *result);
 const char *ctl_text_in(const json_t *object, const char *name);
 /* A tag's value: shortest, "-" where there is none. */
 const char *ctl_value_text(const json_t *value, char out[CTL_TEXT_BYTES]);
+/* How long a buffer holds: "3h 20m"; "-" where nothing is made. */
+const char *ctl_holds_text(const json_t *seconds, char out[CTL_TEXT_BYTES]);
 /* "good"; or "bad: " and why. */
 const char *ctl_quality_text(const json_t *sample, char out[CTL_TEXT_BYTES]);
 

@@ -150,6 +150,19 @@ TEST(what_was_overwritten_is_one_gap_before_the_newest)
 	world_close(w);
 }
 
+TEST(a_gap_before_records_that_are_older_than_the_ledger_ends_where_it_begins)
+{
+	struct world *w = world_open(100, 1, 0);
+
+	w->now_ns = 10;
+	push(w, 0, 150);
+	EXPECT_EQ(take(w, 1), 1);
+	expect_gap(w, 1, LOSS_OVERWRITTEN, 1, 50);
+	EXPECT_EQ(gap(w, 1).from.ns, w->held[0]->time_ns);
+	EXPECT_EQ(gap(w, 1).to.ns, w->held[0]->time_ns);
+	world_close(w);
+}
+
 TEST(each_lane_has_its_own_gap)
 {
 	struct world *w = world_open(100, 2, 0);
