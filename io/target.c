@@ -72,15 +72,15 @@ void target_link_down(struct target *t, enum target_state state, const char *rea
 	if (t->closing)
 		return;
 	if (target_state(t) == TARGET_CONNECTED) {
-		counter_add(&t->metrics.disconnects, 1);
-		t->tried_count = t->config->url_count; /* a new pass, after a wait */
+		counter_add(&t->metrics.disconnects, 1); /* CONNECTED -> CLOSING */
+		t->tried_count = t->config->url_count;   /* a new pass, after a wait */
 		if (mono_since(target_now(t), t->online_since) >= t->config->reconnect_stable_ns)
 			t->redirect_count = 0;
 	} else {
-		counter_add(&t->metrics.connect_failures, 1);
+		counter_add(&t->metrics.connect_failures, 1); /* CONNECTING -> CLOSING */
 		t->tried_count++;
 	}
-	target_enter(t, state, reason);
+	target_enter(t, state, reason); /* CLOSING -> WAITING or REFUSED */
 	t->closing = true;
 	t->link_deadline = MONO_NEVER;
 	stream_close(&t->stream);
@@ -96,7 +96,7 @@ static bool follow_reference(struct target *t)
 	if (!target_place_from_reference(t, t->session.reference))
 		return false;
 	t->sent_for_good = moved;
-	t->follows = true;
+	t->follows = true; /* CLOSING -> IDLE, sent to another server */
 	counter_add(&t->metrics.redirects, 1);
 	return true;
 }
@@ -179,14 +179,14 @@ static void link_closed(struct target *t)
 	t->open = t->closing = t->close_when_sent = false;
 	t->flush_deadline = t->first_deadline = MONO_NEVER;
 	if (!target_part_closed(t))
-		link_again(t);
+		link_again(t); /* CLOSING -> IDLE */
 }
 
 static void connect_start(struct target *t)
 {
 	uint64_t user_timeout_ms = t->config->keep_alive_ns * 3 / 2 / NS_PER_MS;
 
-	target_enter(t, TARGET_CONNECTING, "");
+	target_enter(t, TARGET_CONNECTING, ""); /* IDLE -> CONNECTING */
 	t->link_deadline = t->config->connect_timeout_ns
 				   ? mono_add(target_now(t), t->config->connect_timeout_ns)
 				   : MONO_NEVER;
@@ -239,7 +239,7 @@ static void on_online(struct target *t, const struct mqtt_event *e)
 	t->hello_due = t->hello &&
 		       (!target_is_held(t->hello) || (t->farewell && target_is_held(t->farewell)));
 	inbound_online(&t->inbound, &t->session, e->session_present, target_now(t));
-	target_enter(t, TARGET_CONNECTED, "");
+	target_enter(t, TARGET_CONNECTED, ""); /* CONNECTING -> CONNECTED */
 	LOG_DEBUG("target", "name=%s session_present=%d inflight=%u", target_name(t), e->session_present,
 		  t->session.inflight.count);
 	target_give_up_excess(t);
@@ -262,7 +262,7 @@ static void on_released(struct target *t, const struct mqtt_event *e)
 			 (int)m.topic.size, (const char *)m.topic.ptr,
 			 mqtt_reason_text(t->session.config.version, MQTT_PUBACK, e->code), e->code);
 	}
-	target_hold_drop(t, rec, HOLD_ACK);
+	target_hold_drop(t, rec, HOLD_ACK); /* INFLIGHT -> THROUGH */
 }
 
 static void on_subscription(struct target *t, const struct mqtt_event *e)
@@ -431,7 +431,7 @@ static void deadlines_step(struct target *t)
 		link_down_by_session(t);
 	if (mono_reached(now, t->first_deadline) && !t->parting && !t->close_when_sent && !t->closing) {
 		t->first_deadline = MONO_NEVER;
-		t->goes_first = true;
+		t->goes_first = true;                   /* CONNECTED -> CLOSING, back to the first server */
 		target_enter(t, TARGET_CONNECTING, ""); /* no failure */
 		/* For those at this server the node is gone: its will says so. */
 		mqtt_session_disconnect(&t->session,

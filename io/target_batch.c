@@ -163,7 +163,7 @@ static void resend(struct target *t)
 			rec->flags &= ~RING_RECORD_DONE;
 		rec->flags = (rec->flags & (IS_OWN | RING_RECORD_DONE)) | HOLD_KERNEL |
 			     (rc > 0 ? HOLD_ACK : IS_QOS_0);
-		batch_add(t, rec, packet);
+		batch_add(t, rec, packet); /* INFLIGHT -> BATCH, again */
 	}
 }
 
@@ -181,7 +181,7 @@ static void fill_from_waiting(struct target *t)
 	uint32_t done = 0;
 
 	while (done < t->waiting_count && t->batch_count < t->batch_max && send_record(t, t->waiting[done]))
-		done++;
+		done++; /* WAITING -> BATCH */
 	t->waiting_count -= done;
 	memmove(t->waiting, t->waiting + done, t->waiting_count * sizeof(t->waiting[0]));
 }
@@ -201,7 +201,7 @@ static void fill_from_ring(struct target *t)
 	for (uint32_t i = 0; i < count; i++) {
 		if (UNLIKELY(!loss_follows(t->losses, fresh[i])))
 			loss_skipped(t->losses, t->ring, fresh[i]);
-		bool sent = send_record(t, fresh[i]);
+		bool sent = send_record(t, fresh[i]); /* RING -> BATCH */
 
 		ASSERT(sent); /* no more were taken than the window admits */
 	}
@@ -280,7 +280,7 @@ void target_pump(struct target *t)
 void target_batch_through(struct target *t, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
-		target_hold_drop(t, t->batch[i], HOLD_KERNEL);
+		target_hold_drop(t, t->batch[i], HOLD_KERNEL); /* BATCH -> THROUGH or INFLIGHT */
 	counter_add(&t->metrics.sent_messages, count);
 }
 
@@ -300,13 +300,13 @@ void target_batch_recover(struct target *t)
 		struct ring_record *rec = t->batch[i];
 
 		if (!(rec->flags & IS_QOS_0)) {
-			target_hold_drop(t, rec, HOLD_KERNEL);
+			target_hold_drop(t, rec, HOLD_KERNEL); /* BATCH -> INFLIGHT, to come again */
 			continue;
 		}
 		rec->flags &= IS_OWN | RING_RECORD_DONE;
 		if (rec != t->hello &&
-		    rec != t->farewell) /* of another connection, they would mean nothing */
-			t->batch[kept++] = rec;
+		    rec != t->farewell)         /* of another connection, they would mean nothing */
+			t->batch[kept++] = rec; /* BATCH -> WAITING */
 	}
 	ASSERT(kept + t->waiting_count <= t->waiting_max); /* all that we hold: see fill_from_ring */
 	memmove(t->waiting + kept, t->waiting, t->waiting_count * sizeof(t->waiting[0]));

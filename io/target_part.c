@@ -72,7 +72,7 @@ static void part_online(struct target *t)
 		return;
 	/* A farewell that found no room was not heard: then the will has to say it. */
 	mqtt_session_disconnect(&t->session, t->farewell_due ? MQTT_DISCONNECT_WITH_WILL : MQTT_SUCCESS);
-	target_finish(t);
+	target_finish(t); /* CONNECTED -> CLOSING, its last words */
 }
 
 void target_part_step(struct target *t)
@@ -104,6 +104,6 @@ bool target_part_closed(struct target *t)
 	if (t->enabled) /* meanwhile it is wanted again */
 		return false;
 	t->link_deadline = MONO_NEVER;
-	target_enter(t, TARGET_DISABLED, "");
+	target_enter(t, TARGET_DISABLED, ""); /* CLOSING -> DISABLED */
 	return true;
 }

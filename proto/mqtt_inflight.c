@@ -29,7 +29,7 @@ uint16_t mqtt_inflight_add(struct mqtt_inflight *t, void *token, uint8_t qos)
 		t->entries[t->newest].newer = id;
 	else
 		t->oldest = id;
-	t->newest = id;
+	t->newest = id; /* FREE -> PUBLISHED_1 or PUBLISHED_2 */
 	t->count++;
 	return id;
 }

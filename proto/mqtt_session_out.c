@@ -40,7 +40,7 @@ bool session_on_puback(struct mqtt_session *s, const struct mqtt_ack *ack, struc
 		return session_peer_failed(s, MQTT_PROTOCOL_ERROR, "PUBACK for a QoS 2 message", event);
 	void *token = e->token;
 
-	entry_done(s, ack->packet_id);
+	entry_done(s, ack->packet_id); /* PUBLISHED_1 -> FREE */
 	return released(event, token, ack->code);
 }
 
@@ -60,7 +60,7 @@ bool session_on_pubrec(struct mqtt_session *s, const struct mqtt_ack *ack, struc
 	if (ack->code >= 0x80) { /* refused: that is the end of it, no PUBREL (4.3.3) */
 		bool first = e->state == MQTT_INFLIGHT_PUBLISHED_2;
 
-		entry_done(s, ack->packet_id);
+		entry_done(s, ack->packet_id); /* PUBLISHED_2 -> FREE, refused */
 		return first && released(event, token, ack->code);
 	}
 	session_write_ack(s, MQTT_PUBREL, ack->packet_id,
@@ -83,7 +83,7 @@ bool session_on_pubcomp(struct mqtt_session *s, const struct mqtt_ack *ack, stru
 		return false;
 	if (e->state != MQTT_INFLIGHT_RELEASED)
 		return session_peer_failed(s, MQTT_PROTOCOL_ERROR, "PUBCOMP before PUBREC", event);
-	entry_done(s, ack->packet_id);
+	entry_done(s, ack->packet_id); /* RELEASED -> FREE */
 	return false;
 }
 
