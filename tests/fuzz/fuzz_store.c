@@ -84,7 +84,7 @@ static void server_accepts(struct mqtt_session *s)
 {
 	uint8_t wire[32];
 	struct writer w = writer_of(wire, sizeof(wire));
-	struct mqtt_connack c = {.session_present = s->has_state};
+	struct mqtt_connack c = {.session_present = s->has_state && s->asked_key == s->server_key};
 	struct mqtt_event e;
 	int n = mqtt_encode_connack(&w, MQTT_5, &c);
 	struct bytes input = bytes_of(wire, (size_t)n);
