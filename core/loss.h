@@ -22,7 +22,7 @@
 #include "core/ring.h"
 
 #define LOSS_GAPS_MAX          256u
-#define LOSS_MESSAGE_BYTES_MAX 512u           /* of one that tells of a gap */
+#define LOSS_MESSAGE_BYTES_MAX 384u           /* of one that tells of a gap */
 #define LOSS_NO_LANE           RING_LANES_MAX /* messages that never had a number */
 
 enum loss_reason {
