@@ -136,6 +136,7 @@ static void world_open(struct world *w, uint8_t choice)
 			    .clean_start = choice & 4,
 			    .client_id = bytes_of_text(v == MQTT_5 && choice & 8 ? "" : "client")},
 		.max_packet_bytes = PACKET_BYTES,
+		.inflight_max = ROOM,
 		.receive_max = 3,
 		.topic_alias_max = 2,
 		.topic_alias_in = v == MQTT_5 ? ALIASES_IN : 0,
@@ -224,7 +225,12 @@ static void on_event(struct world *w, const struct mqtt_event *e)
 		w->is_held[at] = false;
 		break;
 	}
-	case MQTT_EVENT_MESSAGE: ASSERT(e->publish.topic.size > 0); break;
+	case MQTT_EVENT_MESSAGE:
+		ASSERT(e->publish.topic.size > 0);
+		if (e->publish.payload.size % 8 != 7) /* else it is never accepted */
+			mqtt_session_accept(&w->s, e->publish.qos, e->publish.packet_id);
+		break;
+	case MQTT_EVENT_TOO_LARGE: break;
 	case MQTT_EVENT_SUBSCRIPTION: ASSERT(e->filter_idx < WANTED); break;
 	case MQTT_EVENT_CLOSE:
 		ASSERT(w->s.state == MQTT_SESSION_CLOSING);
