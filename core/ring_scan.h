@@ -2,7 +2,7 @@
  *
  * Purpose:  walks a ring file (or a copy of one, or one that is in use) and gives, oldest first, each message that was
  *           committed and is not through. For recovery and for looking at a file; nothing is changed.
- * Owner:    the caller; the image is borrowed. Threads: one.
+ * Owner:    the caller; the image is borrowed, and begins on a page. Threads: one.
  * Memory:   a few words a segment, in ring_scan_open.
  * Errors:   every byte is hostile: what is not whole is counted as broken and left out, never trusted. Each size is read
  *           once, so that a file that is being written to leads nowhere either; its payloads may change while one looks.

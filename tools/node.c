@@ -188,7 +188,8 @@ static int sync_open(struct node *n)
 			.name = cfg_text(n->cfg, n->cfg->targets[i].name),
 			.sync = n->cfg->targets[i].buffer_sync,
 			.interval_ns = n->cfg->targets[i].buffer_sync_interval_ns,
-			.do_sync = ring_file_sync,
+			.session_handle = node_target(n, i)->session_file.handle,
+			.do_sync = node_sync_disk,
 		};
 	rc = node_sync_open(&n->sync, rings, count);
 	free(rings);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "core/log.h"
 
@@ -15,7 +16,7 @@
 
 struct ring_state {
 	struct node_sync_ring ring;
-	uint64_t synced_made; /* messages that were made before the last sync began */
+	uint64_t synced; /* what had happened to messages when the last sync began */
 	struct mono next;
 	int failed; /* errno of the last sync */
 	struct shared_text text;
@@ -91,26 +92,37 @@ static void tell(struct ring_state *r, int failed)
 	shared_text_set(&r->text, text);
 }
 
-/* Counted before the sync begins: what is made during it waits for the next. */
-static void sync_one(struct ring_state *r, uint64_t made)
+int node_sync_disk(const struct ring_file *file, int session_handle)
 {
-	int rc = r->ring.do_sync(r->ring.file);
+	int rc = ring_file_sync(file);
+
+	if (rc == 0 && session_handle >= 0 && fdatasync(session_handle) == -1)
+		rc = -errno;
+	return rc;
+}
+
+/* Counted before the sync begins: what happens during it waits for the next. */
+static void sync_one(struct ring_state *r, uint64_t happened)
+{
+	int rc = r->ring.do_sync(r->ring.file, r->ring.session_handle);
 
 	if (rc == 0)
-		r->synced_made = made;
+		r->synced = happened;
 	tell(r, rc);
 }
 
 static struct mono step_one(struct ring_state *r, struct mono now)
 {
 	uint64_t pause_ns = r->ring.sync == CFG_SYNC_EACH && r->failed == 0 ? LOOK_NS : r->ring.interval_ns;
-	uint64_t made;
+	struct ring_counts counts;
+	uint64_t happened;
 
 	if (!mono_reached(now, r->next))
 		return r->next;
-	made = ring_counts(r->ring.file->ring).made;
-	if (made != r->synced_made)
-		sync_one(r, made);
+	counts = ring_counts(r->ring.file->ring);
+	happened = counts.made + counts.taken;
+	if (happened != r->synced)
+		sync_one(r, happened);
 	r->next = mono_add(now, pause_ns);
 	return r->next;
 }

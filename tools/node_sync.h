@@ -1,7 +1,7 @@
 /* tools/node_sync.h - the thread that brings rings in files to the disk.
  *
- * Purpose:  `sync: interval` calls for it every sync_interval in which a message was made, `sync: each` again as soon as there
- *           is a new one. One thread for all of them: a disk does one thing at a time anyway. Samplers and publishers know
+ * Purpose:  `sync: interval` calls for it every sync_interval in which a message was made or sent, `sync: each` again as soon
+ *           as there is a new one. One thread for all of them: a disk does one thing at a time anyway. Samplers and publishers know
  *           nothing of it, and wait for nothing: it reads their counters.
  * Owner:    the control thread. Threads: node_sync_text by anyone.
  * Memory:   in node_sync_open; no thread where no ring is to be synced.
@@ -22,8 +22,12 @@ struct node_sync_ring {
 	const char *name; /* of the target */
 	enum cfg_sync sync;
 	uint64_t interval_ns;
-	int (*do_sync)(const struct ring_file *file); /* ring_file_sync, but in tests */
+	int session_handle;                                               /* -1: none */
+	int (*do_sync)(const struct ring_file *file, int session_handle); /* node_sync_disk, but in tests */
 };
+
+/* The ring, then the session: a message that the ring's file has marked as safe with the session is in the session's. */
+NODISCARD int node_sync_disk(const struct ring_file *file, int session_handle);
 
 /* Rings in memory, and those with sync: never, are left out; *out is NULL where none remains. -ENOMEM. */
 NODISCARD int node_sync_open(struct node_sync **out, const struct node_sync_ring *rings, uint32_t count);

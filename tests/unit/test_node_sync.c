@@ -2,6 +2,7 @@
 #include "tools/node_sync.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "core/log.h"
 #include "tests/test.h"
@@ -24,9 +25,10 @@ static void push(void)
 	ring_commit(file.ring, 0, 0, 1, now);
 }
 
-static int sync_here(const struct ring_file *f)
+static int sync_here(const struct ring_file *f, int session_handle)
 {
 	EXPECT(f == &file);
+	EXPECT_EQ(session_handle, 5);
 	sync_count++;
 	if (made_meanwhile)
 		push();
@@ -37,7 +39,8 @@ static int sync_here(const struct ring_file *f)
 static int open_with(enum cfg_sync sync)
 {
 	const struct ring_limits limits = {.message_count = 100, .record_bytes_max = 10, .lane_count = 1};
-	const struct node_sync_ring ring = {.file = &file,
+	const struct node_sync_ring ring = {.session_handle = 5,
+					    .file = &file,
 					    .name = "plant",
 					    .sync = sync,
 					    .interval_ns = INTERVAL_NS,
@@ -82,6 +85,29 @@ TEST(a_ring_is_synced_once_an_interval_where_something_was_made)
 	pass(INTERVAL_NS);
 	EXPECT_EQ(step(), 0);
 	close_all();
+}
+
+TEST(what_was_sent_is_synced_too)
+{
+	struct ring_record *rec;
+
+	EXPECT_EQ(open_with(CFG_SYNC_INTERVAL), 0);
+	push();
+	EXPECT_EQ(step(), 1);
+	EXPECT_EQ(ring_take(file.ring, &rec, 1, now), 1);
+	pass(INTERVAL_NS);
+	EXPECT_EQ(step(), 1);
+	close_all();
+}
+
+TEST(a_session_that_cannot_be_synced_is_said)
+{
+	const struct ring_file in_memory = {.handle = -1};
+	int ends[2];
+
+	EXPECT_EQ(node_sync_disk(&in_memory, -1), 0);
+	EXPECT_EQ(pipe(ends), 0);
+	EXPECT_EQ(node_sync_disk(&in_memory, ends[0]), -EINVAL);
 }
 
 TEST(with_each_a_new_message_is_synced_at_the_next_look)

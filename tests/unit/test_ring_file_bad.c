@@ -35,7 +35,7 @@ static struct image image_make(void)
 		push_numbers(0, i, i);
 	push(1, "other");
 	image.size = f.memory_bytes;
-	image.bytes = malloc(image.size);
+	image.bytes = aligned_alloc(4096, align_up(image.size, 4096)); /* as a mapping is */
 	EXPECT(image.bytes);
 	memcpy(image.bytes, f.memory, image.size);
 	return image;
