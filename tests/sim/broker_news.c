@@ -5,6 +5,8 @@
 #include "tests/sim/bridge.h"
 #include "tests/sim/broker_priv.h"
 
+#define SUBSCRIBE_ROOM 16 /* bytes of a SUBSCRIBE beside its filter, at most */
+
 static const char *const topics[] = {"in/v0",    "in/v1",      "in/v2",    "in/sh/a",  "in/sh/b",
 				     "in/f/a/x", "in/f/b/y/z", "in/f/a/b", "in/g/a/q", "in/f/c/x"};
 static const char *const tellings[] = {
@@ -396,7 +398,8 @@ static void taken_over(struct broker_link *k, const struct broker_copy *c)
 
 		/* What we have from another connection, and do not offer on this one, it takes for refused. */
 		if (!(c->sub_mask & 1u << i) || !k->session->subs[i].has ||
-		    (strpbrk(x->filter, "+#") && !k->wildcards) || (expect_is_shared(x) && !k->shared))
+		    (strpbrk(x->filter, "+#") && !k->wildcards) || (expect_is_shared(x) && !k->shared) ||
+		    k->max_packet_bytes < strlen(x->filter) + SUBSCRIBE_ROOM)
 			continue;
 		mask |= 1u << i;
 		b->taken_order[i] = max_u64(b->taken_order[i], apart ? b->news[c->news_idx].first_order
