@@ -38,7 +38,8 @@ static void limits_draw(struct broker_link *k)
 	k->max_packet_bytes = UINT32_MAX;
 	k->qos_max = 2;
 	k->retain_available = true;
-	k->wildcards = k->shared = k->subscription_ids = true;
+	k->wildcards = k->shared = true;
+	k->subscription_ids = k->level == 4 || !b->without_ids; /* a session has all of one kind */
 	if (k->level == 4)
 		return;
 	if (b->flaps && sim.faults.goodbye) {
@@ -57,7 +58,6 @@ static void limits_draw(struct broker_link *k)
 		k->wildcards = false;
 	if (sim_chance(80))
 		k->shared = false;
-	k->subscription_ids = !b->without_ids;
 	if (b->small_packets && sim_chance(500))
 		k->max_packet_bytes = (uint32_t)(sim_chance(500) ? sim_between(8, 16) : sim_between(60, 400));
 	else if (sim_chance(200))
