@@ -91,7 +91,7 @@ daemon_start <<-END # no definition for this target; QoS 0 for another
 	node: n
 	targets:
 	  - {name: plant, url: "mqtt://127.0.0.1:$port", client_id: e2e-ring, clean_start: false, session_expiry: 1h,
-	     buffer: {messages: 100000, path: plant.ring}}
+	     max_inflight: 10, buffer: {messages: 100000, path: plant.ring}}
 	  - {name: other, url: "mqtt://127.0.0.1:$port"}
 	lines:
 	  - {name: load, synthetic: {tags: 1, rate: 1}}
