@@ -290,8 +290,6 @@ static bool wants_acks(const struct target *t)
 
 	if (t->config->buffer_loss_topic && t->config->buffer_loss_qos > 0)
 		return true;
-	if (t->config->buffer_path) /* a file may bring some, whatever is configured now */
-		return true;
 	for (uint32_t i = 0; i < c->definition_count; i++) {
 		const struct cfg_definition *def = &c->definitions[i];
 		uint32_t target_idx = def->mode == CFG_MODE_SUBSCRIBE ? def->subscribe.forward.target_idx
