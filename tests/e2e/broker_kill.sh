@@ -40,7 +40,7 @@ for ((round = 1; round <= seconds; round++)); do
 	wait_for 5 "connection $((round + 1))" connected_times $((round + 1))
 	daemon_lives "end $round of the server"
 done
-wait_for 10 'what is left over is through' drained
+wait_for 40 'what is left over is through' drained
 made=$(($(status_of five made) + $(status_of three made)))
 missed=$(status_of load missed)
 for target in five three; do

@@ -60,7 +60,7 @@ wait_for 5 'the first connections' connected_times 1
 end_mosquitto TERM 1
 oldest=$(status_of load values)
 end_mosquitto TERM $((seconds / 2))
-wait_for 10 'what is left over is through' drained
+wait_for 40 'what is left over is through' drained
 newest=$(($(status_of load values) - 1))
 
 # The number of the newest message of a topic, and how many are missing from $oldest to $newest.
@@ -87,7 +87,7 @@ done
 end_process "$sub_pid" KILL
 
 end_mosquitto KILL $((seconds / 2))
-wait_for 10 'what is left over is through' drained
+wait_for 40 'what is left over is through' drained
 for target in five three; do
 	expect "$target: overwritten" "$(status_of $target overwritten)" 0
 	expect "$target: dropped" "$(status_of $target dropped)" 0

@@ -78,7 +78,7 @@ for ((run = 0; run < seconds; run++)); do
 done
 run_start $run
 wait_for 5 'messages in the last run' acknowledged 1000
-wait_for 10 'what is left over is through' drained
+wait_for 40 'what is left over is through' drained
 missed[run]=$(status_of load missed)
 for target in five three; do
 	expect "$target: overwritten" "$(status_of $target overwritten)" 0
