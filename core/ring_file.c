@@ -161,7 +161,8 @@ static int file_map(struct ring_file *f, const struct ring_file_config *c, const
 		f->memory = NULL;
 		return -errno;
 	}
-	return 0;
+	f->path = strdup(c->path);
+	return f->path ? map_guard_open(&f->guard, f->memory, f->memory_bytes, c->path) : -ENOMEM;
 }
 
 static void file_unmap(struct ring_file *f)
@@ -170,10 +171,14 @@ static void file_unmap(struct ring_file *f)
 		ring_close(f->ring);
 	if (f->memory)
 		munmap(f->memory, f->memory_bytes);
+	map_guard_close(f->guard);
+	free(f->path);
 	if (f->handle >= 0)
 		close(f->handle);
 	f->ring = NULL;
 	f->memory = NULL;
+	f->guard = NULL;
+	f->path = NULL;
 	f->handle = -1;
 }
 

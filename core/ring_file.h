@@ -4,7 +4,8 @@
  *           topic, QoS and time, whatever the configuration says now; then the new file takes the old one's name. Killed at any
  *           instant, one of the two is whole.
  * Owner:    the target. Threads: opened by the control thread; ring_file_sync by any one thread at a time.
- * Memory:   the mapping, sized and filled with blocks at start: a full disk is told then, never by SIGBUS.
+ * Memory:   the mapping, sized and filled with blocks at start: a full disk is told then. Where the file system fails later,
+ *           the mapping becomes plain memory: core/map_guard.h.
  * Units:    nanoseconds of the monotonic clock; by the wall clock where the machine was started anew in between, only then:
  *           the wall clock of a machine without a battery jumps by decades when it is first set.
  * Errors:   -ENOMEM, -EBUSY (another process has the file), -EINVAL (limits out of range); what else is wrong with a file is a text, and the ring is in
@@ -14,6 +15,7 @@
 #ifndef CORE_RING_FILE_H
 #define CORE_RING_FILE_H
 
+#include "core/map_guard.h"
 #include "core/ring_scan.h"
 
 struct ring_file_config {
@@ -31,6 +33,8 @@ struct ring_file {
 	uint64_t memory_bytes;
 	uint64_t epoch, boot;
 	int handle;              /* -1: the ring is in memory */
+	struct map_guard *guard; /* NULL: in memory */
+	char *path;              /* NULL: in memory */
 	uint64_t restored_count; /* messages taken over */
 	uint64_t known_count;    /* left out: the session has them */
 	uint64_t broken_count;   /* were not whole */

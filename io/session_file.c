@@ -21,6 +21,11 @@ struct paths {
 	char file[PATH_BYTES], made[PATH_BYTES], bad[PATH_BYTES];
 };
 
+static void say(struct session_file *f, const char *what, const char *why)
+{
+	snprintf(f->state, sizeof(f->state), "%s: %.120s", what, why);
+}
+
 static uint64_t identity_of(const char *client_id)
 {
 	return hash_text(HASH_START, client_id);
@@ -257,8 +262,9 @@ static void filters_fill(struct mqtt_store *s, const struct session_file_config 
 	}
 }
 
-static int map_new(struct session_file *f, const char *path)
+static int map_new(struct session_file *f, const struct paths *p)
 {
+	const char *path = p->made;
 	int rc;
 
 	f->handle = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -278,7 +284,8 @@ static int map_new(struct session_file *f, const char *path)
 		f->memory = NULL;
 		return -errno;
 	}
-	return 0;
+	f->path = strdup(p->file);
+	return f->path ? map_guard_open(&f->guard, f->memory, f->memory_bytes, p->file) : -ENOMEM;
 }
 
 static void unmap(struct session_file *f)
@@ -288,9 +295,13 @@ static void unmap(struct session_file *f)
 	} else {
 		if (f->memory)
 			munmap(f->memory, f->memory_bytes);
+		map_guard_close(f->guard);
+		free(f->path);
 		close(f->handle);
 	}
 	f->memory = NULL;
+	f->guard = NULL;
+	f->path = NULL;
 	f->handle = -1;
 }
 
@@ -335,7 +346,7 @@ static int make_new(struct session_file *f, const struct session_file_config *c,
 	f->memory_bytes = mqtt_store_bytes(&shape);
 	if (f->memory_bytes > FILE_BYTES_MAX) /* the next process would not believe it */
 		return -EFBIG;
-	rc = map_new(f, p->made);
+	rc = map_new(f, p);
 	if (rc < 0)
 		return rc;
 	mqtt_store_init(&f->store, f->memory, &shape, c->version, identity_of(c->client_id));
@@ -364,6 +375,7 @@ static int open_beside(struct session_file *f, const struct session_file_config 
 			 "target=%s state_dir=%s kept=0 reason=\"%s: sending goes on, but a restart "
 			 "begins a new session; make the folder writable\"",
 			 c->target, c->state_dir, strerror(-rc));
+		say(f, "in memory, because the session file cannot be made", strerror(-rc));
 		(void)!unlink(p->made); /* half made, it would only take room */
 		unmap(f);
 		rc = plain_open(f, c, old, &m);
@@ -411,6 +423,7 @@ int session_file_open(struct session_file *f, const struct session_file_config *
 	if (paths_make(p, c) < 0) {
 		LOG_WARN("session", "target=%s state_dir=%s kept=0 reason=\"the path is too long\"",
 			 c->target, c->state_dir);
+		say(f, "in memory, because the session file cannot be made", "the path is too long");
 		rc = open_plain(f, c);
 	} else {
 		rc = old_open(&old, c, p);

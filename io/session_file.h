@@ -12,13 +12,17 @@
 #define IO_SESSION_FILE_H
 
 #include "core/base.h"
+#include "core/map_guard.h"
 #include "proto/mqtt_session.h"
 
 struct session_file {
 	struct mqtt_store store;
 	void *memory;
 	uint64_t memory_bytes;
-	int handle; /* -1: plain memory */
+	int handle;              /* -1: plain memory */
+	struct map_guard *guard; /* NULL: plain memory */
+	char *path;              /* NULL: plain memory */
+	char state[192];         /* "" or why it is not in a file, for people */
 };
 
 struct session_file_config {

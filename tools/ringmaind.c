@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/map_guard.h"
 #include "io/control.h"
 #include "tools/node.h"
 #include "tools/rpc.h"
@@ -185,8 +186,10 @@ static void memory_lock(const struct node_budget *b)
 	struct rlimit limit;
 	uint64_t wanted = node_budget_total(b);
 
-	if (mlockall(MCL_CURRENT) == 0)
+	if (mlockall(MCL_CURRENT) == 0) {
+		map_guard_lock_memory();
 		return;
+	}
 	int why = errno;
 
 	getrlimit(RLIMIT_MEMLOCK, &limit);
@@ -307,7 +310,9 @@ static int serve(const struct options *o, const struct cfg *c)
 	snprintf(config_path, sizeof(config_path), "%s", o->config);
 	if (getrandom(&seed, sizeof(seed), 0) < 0)
 		seed = clock_mono().ns;
-	rc = node_budget(c, &budget);
+	rc = map_guard_install();
+	if (rc == 0)
+		rc = node_budget(c, &budget);
 	if (rc == 0)
 		rc = node_open_soon(&node, c, dirname(config_path), state_dir_make(o, c), seed, &why);
 	if (rc < 0) {
