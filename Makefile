@@ -66,8 +66,9 @@ all: $(PROGRAMS:%=$B/%)
 DEPS_BUILD := gcc libc6-dev pkg-config liburing-dev libmodbus-dev libyaml-dev libjansson-dev libjemalloc-dev \
               mosquitto mosquitto-clients
 DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format socat mbpoll tshark procps iproute2
+DEPS_PERF  := libck-dev valgrind
 .PHONY: deps
-deps: build/.deps-test build/ejabberd/.unpacked
+deps: build/.deps-test build/.deps-perf build/ejabberd/.unpacked
 
 build/.deps-build: Makefile
 	@mkdir -p $(@D)
@@ -78,6 +79,12 @@ build/.deps-test: Makefile
 	@mkdir -p $(@D)
 	@tools/install-deps $(DEPS_TEST)
 	@touch $@ build/.deps-build
+
+# ck_ring is a peer in perf/bench_ring, valgrind counts instructions: of the benchmarks alone.
+build/.deps-perf: Makefile
+	@mkdir -p $(@D)
+	@tools/install-deps $(DEPS_PERF)
+	@touch $@
 
 # The second broker of the end-to-end tests: unpacked, not installed.
 build/ejabberd/.unpacked: tests/e2e/get-ejabberd | build/.deps-test
@@ -220,14 +227,21 @@ tsan: race
 
 # -------------------------------------------------------------------------------------------- perf, run
 PERF_OBJ := $(patsubst %.c,$B/obj/%.o,$(filter-out perf/bench_%.c,$(wildcard perf/*.c)))
+$(patsubst %.c,$B/obj/%.o,$(wildcard perf/*.c)): | build/.deps-perf
 $B/perf/%: $B/obj/perf/%.o $(PERF_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
-## bench: synthetic source to counting sink, beside a plain send loop in the same run
+## bench: every benchmark: the whole way beside a plain send loop, the ring beside other queues, a sampler's work
 .PHONY: bench
 bench: all $(BENCHES)
 	@perf/run $B
+
+## bench-ring, bench-publish, bench-sample: one of them
+BENCH_NAMES := $(patsubst perf/bench_%.c,bench-%,$(wildcard perf/bench_*.c))
+.PHONY: $(BENCH_NAMES)
+$(BENCH_NAMES): bench-%: $B/perf/bench_%
+	@perf/run $B $*
 
 ## run: the whole thing alive: plant simulator, broker, daemon, subscriber (SECONDS=n to stop by itself)
 .PHONY: run

@@ -1,232 +1,407 @@
-/* The ring alone: what a message costs its sampler (reserve, write, commit) and its publisher (take, header, release).
+/* The ring beside other queues: what a message costs its producers and its consumer, on the same work, in turns.
  *
- * alone  one thread does both, in turns of a batch: no cache line changes cores
- * pair   sampler on CPU 0 and publisher on CPU 1; the sampler holds back so that nothing is overwritten
- * flood  the same, and the sampler never holds back
- *
- * --count N: `alone` only, N messages, no report: for counting instructions. */
+ * Queues are in perf/queue.h, profiles and the verdict in perf/queue_run.h. In each round every queue has its turn in every
+ * profile, beginning with another queue each time; a ratio is that of two runs of the same round. Exit code 1: a queue broke
+ * a promise, or the verdict let a queue pass that is wrong on purpose. */
 #include <errno.h>
+#include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
-#include "core/ring.h"
 #include "perf/machine.h"
+#include "perf/queue_run.h"
 #include "perf/series.h"
-#include "perf/thread.h"
 
-#define HEADROOM_BYTES 40u
-#define PAYLOAD_BYTES  64u
-#define HEADER_BYTES   36u /* written by the publisher, right before the payload */
-#define BATCH          512u
-#define MESSAGE_COUNT  10000u
-#define ROUNDS         7
-#define ROUND_NS       (300 * NS_PER_MS)
+#define ROUNDS      7
+#define COUNTS      3 /* of producers: 1, 2, 4 */
+#define CHECK_COUNT 20000u
+#define RUN_S_MAX   60 /* a wrong queue may also never come to an end */
 
-static struct ring *open_ring(void)
+enum figure { PRODUCER_NS, CONSUMER_NS, BOTH_NS, PRODUCER_WALL_NS, TAKEN, LOST, FIGURES };
+
+static const char *const figure_keys[FIGURES] = {
+	[PRODUCER_NS] = "producer_ns",           [CONSUMER_NS] = "consumer_ns", [BOTH_NS] = "both_ns",
+	[PRODUCER_WALL_NS] = "producer_wall_ns", [TAKEN] = "mtaken_per_s",      [LOST] = "lost_percent",
+};
+
+struct cell {
+	struct series of[FIGURES];
+	struct series to_ring[FIGURES]; /* this queue / ring, in the same round */
+};
+
+static struct cell cells[QUEUE_PROFILES][COUNTS][QUEUE_KINDS_COMPARED];
+static const uint32_t producer_counts[COUNTS] = {1, 2, 4};
+
+struct options {
+	const char *json_path;
+	const char *folder;
+	uint32_t rounds;
+	double scale; /* of the time of a run */
+	uint64_t count;
+	enum queue_kind kind; /* with count */
+	uint32_t producer_count;
+};
+
+static uint64_t duration_ns(enum queue_profile profile)
 {
-	const struct ring_limits limits = {.message_count = MESSAGE_COUNT,
-					   .record_bytes_max = HEADROOM_BYTES + PAYLOAD_BYTES,
-					   .lane_count = 1,
-					   .inflight_max = 2 * BATCH};
-	struct ring *r;
-	int rc = ring_open(&r, &limits);
+	return (profile == PROFILE_ALONE ? 30 : profile == PROFILE_PACED ? 50 : 40) * NS_PER_MS;
+}
 
+static bool measured(enum queue_profile profile, enum queue_kind kind)
+{
+	return kind != QUEUE_ARRAY || profile == PROFILE_ALONE;
+}
+
+static void measure(const struct options *o, enum queue_profile profile, uint32_t count_idx,
+		    enum queue_kind kind, double out[FIGURES])
+{
+	const struct queue_run run = {.kind = kind,
+				      .profile = profile,
+				      .producer_count = producer_counts[count_idx],
+				      .duration_ns = (uint64_t)(o->scale * (double)duration_ns(profile)),
+				      .folder = o->folder};
+	struct queue_figures f;
+	int rc;
+
+	alarm(RUN_S_MAX);
+	rc = queue_run(&run, &f);
 	if (rc < 0) {
-		fprintf(stderr, "bench_ring: %s\n", strerror(-rc));
+		fprintf(stderr, "bench_ring: %s, %s, %u producers: %s\n", queue_name(kind),
+			queue_profile_name(profile), run.producer_count,
+			rc == -EBADMSG ? f.wrong : strerror(-rc));
+		rmdir(o->folder);
 		exit(1);
 	}
-	return r;
+	out[PRODUCER_NS] = f.producer_ns;
+	out[CONSUMER_NS] = f.consumer_ns;
+	out[BOTH_NS] = f.producer_ns + f.consumer_ns;
+	out[PRODUCER_WALL_NS] = f.producer_wall_ns;
+	out[TAKEN] = f.taken_per_us;
+	out[LOST] = f.lost_percent;
 }
 
-/* Not inlined: so that a profiler can tell the two sides apart. */
-__attribute__((noinline)) static void produce(struct ring *r, uint32_t count, struct mono now)
+static void run_round(const struct options *o, uint32_t round, enum queue_profile profile, uint32_t count_idx)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		uint8_t *payload = ring_reserve(r, 0, HEADROOM_BYTES, PAYLOAD_BYTES, now);
+	double values[QUEUE_KINDS_COMPARED][FIGURES];
 
-		if (!payload)
-			continue;
-		memset(payload, (int)i, PAYLOAD_BYTES);
-		ring_commit(r, 0, 1, PAYLOAD_BYTES, now);
+	for (uint32_t i = 0; i < QUEUE_KINDS_COMPARED; i++) {
+		enum queue_kind kind = (enum queue_kind)((i + round) % QUEUE_KINDS_COMPARED);
+
+		if (measured(profile, kind))
+			measure(o, profile, count_idx, kind, values[kind]);
 	}
-}
+	for (uint32_t kind = 0; kind < QUEUE_KINDS_COMPARED; kind++) {
+		struct cell *cell = &cells[profile][count_idx][kind];
 
-__attribute__((noinline)) static uint32_t consume(struct ring *r, struct mono now)
-{
-	struct ring_record *batch[BATCH];
-	uint32_t count = ring_take(r, batch, BATCH, now);
-
-	for (uint32_t i = 0; i < count; i++)
-		memset(ring_payload(batch[i]) - HEADER_BYTES, 1, HEADER_BYTES);
-	for (uint32_t i = 0; i < count; i++)
-		ring_release(r, batch[i]);
-	return count;
-}
-
-static void run_count(uint64_t count)
-{
-	struct ring *r = open_ring();
-
-	for (uint64_t done = 0; done < count; done += BATCH) {
-		produce(r, BATCH, (struct mono){1});
-		while (consume(r, (struct mono){1}))
-			;
-	}
-	ring_close(r);
-}
-
-static void run_alone(struct series *sampler_ns, struct series *publisher_ns)
-{
-	struct ring *r = open_ring();
-	uint64_t produce_ns = 0, consume_ns = 0, count = 0;
-	struct mono at = clock_mono();
-
-	while (produce_ns + consume_ns < ROUND_NS) {
-		struct mono made, taken;
-		uint32_t n;
-
-		produce(r, BATCH, at);
-		made = clock_mono();
-		while ((n = consume(r, made)))
-			count += n;
-		taken = clock_mono();
-		produce_ns += mono_since(made, at);
-		consume_ns += mono_since(taken, made);
-		at = taken;
-	}
-	series_add(sampler_ns, (double)produce_ns / (double)count);
-	series_add(publisher_ns, (double)consume_ns / (double)count);
-	ring_close(r);
-}
-
-struct pair {
-	struct ring *ring;
-	uint64_t backlog_max; /* the sampler waits beyond */
-	_Atomic bool stopping;
-	uint64_t made, taken, takes, made_cpu_ns, taken_cpu_ns, waited_ns; /* CPU time */
-	pthread_t sampler, publisher;
-};
-
-static void *sampler_main(void *arg)
-{
-	struct pair *p = arg;
-
-	thread_pin(0);
-	uint64_t before_ns = thread_cpu_ns(pthread_self());
-
-	while (!atomic_load_explicit(&p->stopping, memory_order_relaxed)) {
-		struct mono now = clock_mono();
-
-		if (ring_backlog(p->ring) > p->backlog_max) {
-			uint64_t from_ns = thread_cpu_ns(pthread_self());
-
-			while (ring_backlog(p->ring) > p->backlog_max / 2 &&
-			       !atomic_load_explicit(&p->stopping, memory_order_relaxed))
-				__builtin_ia32_pause();
-			p->waited_ns += thread_cpu_ns(pthread_self()) - from_ns;
-			continue;
+		for (uint32_t f = 0; f < FIGURES && measured(profile, (enum queue_kind)kind); f++) {
+			series_add(&cell->of[f], values[kind][f]);
+			if (values[QUEUE_RING][f] > 0)
+				series_add(&cell->to_ring[f], values[kind][f] / values[QUEUE_RING][f]);
 		}
-		produce(p->ring, BATCH, now);
-		p->made += BATCH;
 	}
-	p->made_cpu_ns = thread_cpu_ns(pthread_self()) - before_ns;
-	return NULL;
 }
 
-/* Looks again and again, as a publisher under load does; empty looks are part of its price. */
-static void *publisher_main(void *arg)
+/* A judge that lets everything pass would flatter us most. */
+static void check_verdict(void)
 {
-	struct pair *p = arg;
+	for (uint32_t kind = QUEUE_FAULTY_LOST; kind < QUEUE_KINDS; kind++) {
+		const struct queue_run run = {.kind = (enum queue_kind)kind, .producer_count = 1};
+		struct queue_figures f;
 
-	thread_pin(1);
-	uint64_t before_ns = thread_cpu_ns(pthread_self());
-
-	while (!atomic_load_explicit(&p->stopping, memory_order_relaxed)) {
-		uint32_t count = consume(p->ring, clock_mono());
-
-		p->taken += count;
-		p->takes += count > 0;
-		for (uint32_t i = 0; count == 0 && i < 200; i++)
-			__builtin_ia32_pause();
-	}
-	p->taken_cpu_ns = thread_cpu_ns(pthread_self()) - before_ns;
-	return NULL;
-}
-
-struct pair_figures {
-	struct series sampler_ns, publisher_ns, taken_rate, batch, overwritten_percent;
-};
-
-static void run_pair(uint64_t backlog_max, struct pair_figures *out)
-{
-	struct pair p = {.ring = open_ring(), .backlog_max = backlog_max};
-	struct mono from = clock_mono();
-	struct timespec round = {.tv_nsec = (long)ROUND_NS};
-	double seconds;
-	int rc = pthread_create(&p.publisher, NULL, publisher_main, &p);
-
-	if (rc == 0)
-		rc = pthread_create(&p.sampler, NULL, sampler_main, &p);
-	if (rc != 0) {
-		fprintf(stderr, "bench_ring: %s\n", strerror(rc));
+		if (queue_run_count(&run, CHECK_COUNT, &f) == -EBADMSG)
+			continue;
+		fprintf(stderr, "bench_ring: nobody has noticed: %s\n", queue_name((enum queue_kind)kind));
 		exit(1);
 	}
-	nanosleep(&round, NULL);
-	atomic_store_explicit(&p.stopping, true, memory_order_relaxed);
-	seconds = (double)mono_since(clock_mono(), from) / 1e9;
-	pthread_join(p.sampler, NULL);
-	pthread_join(p.publisher, NULL);
-	struct ring_counts counts = ring_counts(p.ring);
-
-	series_add(&out->sampler_ns, (double)(p.made_cpu_ns - p.waited_ns) / (double)p.made);
-	series_add(&out->publisher_ns, (double)p.taken_cpu_ns / (double)p.taken);
-	series_add(&out->taken_rate, (double)p.taken / seconds / 1e6);
-	series_add(&out->batch, (double)p.taken / (double)max_u64(p.takes, 1));
-	series_add(&out->overwritten_percent, 100.0 * (double)counts.overwritten / (double)counts.made);
-	ring_close(p.ring);
 }
 
-static void print_series(const char *label, const struct series *s)
+/* --- report --------------------------------------------------------------------------------------------------------- */
+
+static void print_figure(const struct series *s)
 {
-	printf("%-40s %9.1f %9.1f %9.1f\n", label, series_median(s), series_min(s), series_max(s));
+	char range[32];
+
+	snprintf(range, sizeof(range), "(%.1f - %.1f)", series_min(s), series_max(s));
+	printf(" %6.1f %-15s", series_median(s), range);
+}
+
+/* What one queue has over another. In a flood a refused message costs its producer next to nothing, so costs a message made say
+ * little there: what arrives counts. */
+static enum figure compared(enum queue_profile profile)
+{
+	return profile == PROFILE_FLOOD ? TAKEN : BOTH_NS;
+}
+
+/* Better only where every round says so. */
+static const char *better(const struct series *ratio, enum figure figure, enum queue_kind kind)
+{
+	bool above = series_min(ratio) > 1, below = series_max(ratio) < 1;
+
+	if (kind == QUEUE_RING || ratio->count == 0)
+		return "";
+	if (!above && !below)
+		return "-";
+	return above == (figure == TAKEN) ? queue_name(kind) : "ring";
+}
+
+static void print_row(const struct cell *cell, enum queue_kind kind, enum figure figure)
+{
+	const struct series *ratio = &cell->to_ring[figure];
+	char range[32];
+
+	printf("%-12s", queue_name(kind));
+	print_figure(&cell->of[PRODUCER_NS]);
+	print_figure(&cell->of[CONSUMER_NS]);
+	printf(" %6.1f", series_median(&cell->of[PRODUCER_WALL_NS]));
+	print_figure(&cell->of[TAKEN]);
+	printf(" %5.1f", series_median(&cell->of[LOST]));
+	snprintf(range, sizeof(range), "(%.2f - %.2f)", series_min(ratio), series_max(ratio));
+	printf("  %5.2f %-15s %s\n", series_median(ratio), range, better(ratio, figure, kind));
+}
+
+static void print_cpus(uint32_t producer_count)
+{
+	bool shared = false;
+
+	printf("producers on CPU");
+	for (uint32_t i = 0; i < producer_count; i++) {
+		printf(" %u", queue_producer_cpu(i));
+		shared |= queue_producer_cpu(i) == queue_consumer_cpu();
+		for (uint32_t k = 0; k < i; k++)
+			shared |= queue_producer_cpu(i) == queue_producer_cpu(k);
+	}
+	printf(", consumer on CPU %u%s\n", queue_consumer_cpu(),
+	       shared ? ": more threads than CPUs, they take turns" : "");
+}
+
+static void print_table(enum queue_profile profile, uint32_t count_idx)
+{
+	uint32_t producer_count = producer_counts[count_idx];
+
+	printf("\n%s, %u producer%s: ", queue_profile_name(profile), producer_count,
+	       producer_count > 1 ? "s" : "");
+	if (profile == PROFILE_ALONE)
+		printf("one thread on CPU 0 is all of them and the consumer, in turns\n");
+	else
+		print_cpus(producer_count);
+	printf("%-12s %6s %-15s %6s %-15s %6s %6s %-15s %5s  %-21s %s\n", "", "put", "CPU ns", "get",
+	       "CPU ns", "wall", "M/s", "taken", "lost%",
+	       compared(profile) == TAKEN ? "M/s, of ring's" : "put+get, of ring's", "better");
+	for (uint32_t kind = 0; kind < QUEUE_KINDS_COMPARED; kind++)
+		if (measured(profile, (enum queue_kind)kind))
+			print_row(&cells[profile][count_idx][kind], (enum queue_kind)kind, compared(profile));
+}
+
+/* The file systems that a ring file is likely to be on. */
+static const char *file_system_of(const char *folder)
+{
+	struct statfs fs;
+
+	if (statfs(folder, &fs) == -1)
+		return "unknown file system";
+	switch ((uint64_t)fs.f_type) {
+	case 0xef53: return "ext4";
+	case 0x58465342: return "xfs";
+	case 0x9123683e: return "btrfs";
+	case 0xf2f52010: return "f2fs";
+	case 0x794c7630: return "overlayfs";
+	case 0x01021994: return "tmpfs: not a disk";
+	}
+	return "other file system";
+}
+
+static void print_memory(const struct options *o)
+{
+	printf("memory, KiB for 1 producer:");
+	for (uint32_t kind = 0; kind < QUEUE_KINDS_COMPARED; kind++) {
+		struct queue *q = queue_open((enum queue_kind)kind, 1, o->folder);
+
+		printf(" %s %llu", queue_name((enum queue_kind)kind),
+		       (unsigned long long)(q->memory_bytes / 1024));
+		q->ops->close(q);
+	}
+	printf("\n");
+}
+
+static void print_report(const struct options *o, const struct machine *m)
+{
+	machine_print(m);
+	printf("ring: %u messages of %u bytes, %u rounds of %g + %g + %g s a queue and number of producers; "
+	       "file in %s (%s)\n",
+	       QUEUE_MESSAGES, MESSAGE_BYTES, o->rounds, o->scale * (double)duration_ns(PROFILE_ALONE) / 1e9,
+	       o->scale * (double)duration_ns(PROFILE_PACED) / 1e9,
+	       o->scale * (double)duration_ns(PROFILE_FLOOD) / 1e9, o->folder, file_system_of(o->folder));
+	print_memory(o);
+	for (uint32_t profile = 0; profile < QUEUE_PROFILES; profile++)
+		for (uint32_t i = 0; i < COUNTS; i++)
+			print_table((enum queue_profile)profile, i);
+	printf("\nEvery message was verified: whole, once, in order; every run: made = taken + lost + "
+	       "left.\n");
+}
+
+static void json_series(FILE *f, const char *key, const struct series *s, const char *before)
+{
+	fprintf(f, "%s\"%s\":[%.3f,%.3f,%.3f]", before, key, series_median(s), series_min(s), series_max(s));
+}
+
+static void json_queue(FILE *f, const struct cell *cell, enum queue_kind kind)
+{
+	fprintf(f, "%s\"%s\":{", kind == QUEUE_RING ? "" : ",", queue_name(kind));
+	for (uint32_t i = 0; i < FIGURES; i++)
+		json_series(f, figure_keys[i], &cell->of[i], i ? "," : "");
+	fprintf(f, ",\"to_ring\":{");
+	for (uint32_t i = 0; i < LOST; i++)
+		json_series(f, figure_keys[i], &cell->to_ring[i], i ? "," : "");
+	fprintf(f, "}}");
+}
+
+/* One line for each profile and number of producers; each figure is [median, min, max]. */
+static void append_json(const struct options *o, const struct machine *m)
+{
+	FILE *f = fopen(o->json_path, "ae");
+
+	if (!f) {
+		fprintf(stderr, "bench_ring: %s: %s\n", o->json_path, strerror(errno));
+		exit(1);
+	}
+	for (uint32_t i = 0; i < QUEUE_PROFILES * COUNTS; i++) {
+		enum queue_profile profile = (enum queue_profile)(i / COUNTS);
+
+		fprintf(f,
+			"{\"bench\":\"ring\",\"time\":%lld,\"revision\":\"%s\",\"kernel\":\"%s\",\"cpu\":\"%"
+			"s\","
+			"\"cpus\":%u,\"load\":%.2f,\"rounds\":%u,\"seconds\":%g,\"profile\":\"%s\","
+			"\"producers\":%u,\"messages\":%u,\"message_bytes\":%u,\"file_system\":\"%s\","
+			"\"queues\":{",
+			(long long)(clock_wall().ns / (int64_t)NS_PER_S), m->revision, m->kernel,
+			m->cpu_model, m->cpu_count, m->load, o->rounds,
+			o->scale * (double)duration_ns(profile) / 1e9, queue_profile_name(profile),
+			producer_counts[i % COUNTS], QUEUE_MESSAGES, MESSAGE_BYTES,
+			file_system_of(o->folder));
+		for (uint32_t kind = 0; kind < QUEUE_KINDS_COMPARED; kind++)
+			if (measured(profile, (enum queue_kind)kind))
+				json_queue(f, &cells[profile][i % COUNTS][kind], (enum queue_kind)kind);
+		fprintf(f, "}}\n");
+	}
+	fclose(f);
+}
+
+/* --- options -------------------------------------------------------------------------------------------------------- */
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: bench_ring [--rounds N] [--scale FACTOR] [--json FILE]\n"
+			"       bench_ring --count MESSAGES [--queue NAME] [--producers N]\n"
+			"The ring file is made in $TMPDIR, else beside the program.\n");
+	return 2;
+}
+
+static bool read_kind(const char *name, enum queue_kind *out)
+{
+	for (uint32_t kind = 0; kind < QUEUE_KINDS; kind++) {
+		*out = (enum queue_kind)kind;
+		if (strcmp(name, queue_name(*out)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool read_options(struct options *o, int argc, char **argv)
+{
+	enum { ROUNDS_OPTION = 256, SCALE, JSON, COUNT, QUEUE, PRODUCERS };
+	static const struct option options[] = {
+		{"rounds", required_argument, NULL, ROUNDS_OPTION},
+		{"scale", required_argument, NULL, SCALE},
+		{"json", required_argument, NULL, JSON},
+		{"count", required_argument, NULL, COUNT},
+		{"queue", required_argument, NULL, QUEUE},
+		{"producers", required_argument, NULL, PRODUCERS},
+		{0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case ROUNDS_OPTION: o->rounds = (uint32_t)strtoul(optarg, NULL, 10); break;
+		case SCALE: o->scale = strtod(optarg, NULL); break;
+		case JSON: o->json_path = optarg; break;
+		case COUNT: o->count = strtoull(optarg, NULL, 10); break;
+		case QUEUE:
+			if (!read_kind(optarg, &o->kind))
+				return false;
+			break;
+		case PRODUCERS: o->producer_count = (uint32_t)strtoul(optarg, NULL, 10); break;
+		default: return false;
+		}
+	}
+	return optind == argc && o->rounds >= 1 && o->rounds <= SERIES_MAX && o->scale > 0 &&
+	       (o->producer_count == 1 || o->producer_count == 2 || o->producer_count == 4);
+}
+
+static void folder_make(char *out, size_t size_bytes)
+{
+	const char *parent = getenv("TMPDIR");
+	char own[PATH_MAX];
+
+	if (!parent) {
+		ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
+		char *slash;
+
+		own[n > 0 ? n : 0] = 0;
+		slash = strrchr(own, '/');
+		if (slash)
+			*slash = 0;
+		parent = own;
+	}
+	if (snprintf(out, size_bytes, "%s/bench_ring.XXXXXX", parent) >= (int)size_bytes || !mkdtemp(out)) {
+		fprintf(stderr, "bench_ring: no folder in %s for the ring's file\n", parent);
+		exit(1);
+	}
+}
+
+static int run_count(const struct options *o)
+{
+	const struct queue_run run = {
+		.kind = o->kind, .producer_count = o->producer_count, .folder = o->folder};
+	struct queue_figures f;
+	int rc;
+
+	alarm(RUN_S_MAX);
+	rc = queue_run_count(&run, o->count, &f);
+	if (rc < 0)
+		fprintf(stderr, "bench_ring: %s: %s\n", queue_name(o->kind), f.wrong);
+	return rc < 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct series alone_sampler = {0}, alone_publisher = {0};
-	struct pair_figures paced = {0}, flood = {0};
+	struct options o = {.rounds = ROUNDS, .scale = 1, .producer_count = 1};
 	struct machine machine;
+	char folder[200];
+	int status = 0;
 
-	if (argc == 3 && strcmp(argv[1], "--count") == 0) {
-		run_count(strtoull(argv[2], NULL, 10));
-		return 0;
-	}
-	if (argc != 1) {
-		fprintf(stderr, "usage: bench_ring [--count MESSAGES]\n");
-		return 2;
+	if (!read_options(&o, argc, argv))
+		return usage();
+	folder_make(folder, sizeof(folder));
+	o.folder = folder;
+	if (o.count > 0) {
+		status = run_count(&o);
+		rmdir(folder);
+		return status;
 	}
 	machine_read(&machine);
-	for (uint32_t i = 0; i < ROUNDS; i++) {
-		run_alone(&alone_sampler, &alone_publisher);
-		run_pair(MESSAGE_COUNT / 2, &paced);
-		run_pair(UINT64_MAX, &flood);
-	}
-	machine_print(&machine);
-	printf("ring: %u-byte payloads, batches of %u, buffer %u, %u rounds of %g s each\n", PAYLOAD_BYTES,
-	       BATCH, MESSAGE_COUNT, ROUNDS, (double)ROUND_NS / 1e9);
-	printf("%-40s %9s %9s %9s\n", "", "median", "min", "max");
-	print_series("alone  sampler ns/message", &alone_sampler);
-	print_series("alone  publisher ns/message", &alone_publisher);
-	print_series("pair   sampler ns/message", &paced.sampler_ns);
-	print_series("pair   publisher ns/message", &paced.publisher_ns);
-	print_series("pair   million messages/s taken", &paced.taken_rate);
-	print_series("pair   messages/take", &paced.batch);
-	print_series("pair   % overwritten", &paced.overwritten_percent);
-	print_series("flood  sampler ns/message", &flood.sampler_ns);
-	print_series("flood  publisher ns/message taken", &flood.publisher_ns);
-	print_series("flood  million messages/s taken", &flood.taken_rate);
-	print_series("flood  messages/take", &flood.batch);
-	print_series("flood  % overwritten", &flood.overwritten_percent);
+	check_verdict();
+	for (uint32_t round = 0; round < o.rounds; round++)
+		for (uint32_t profile = 0; profile < QUEUE_PROFILES; profile++)
+			for (uint32_t i = 0; i < COUNTS; i++)
+				run_round(&o, round, (enum queue_profile)profile, i);
+	print_report(&o, &machine);
+	if (o.json_path)
+		append_json(&o, &machine);
+	rmdir(folder);
 	return 0;
 }
