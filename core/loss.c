@@ -1,9 +1,12 @@
 #include "core/loss.h"
 
+#include <string.h>
+
 #define QUIET_BIT    (1u << 8)
 #define LANE_SHIFT   16
 #define REASON_BITS  0xffu
-#define NEIGHBOUR_NS NS_PER_S /* messages without numbers: so close they are one gap */
+#define NO_NUMBER    UINT64_MAX /* nothing follows it, so that a first number is noticed */
+#define NEIGHBOUR_NS NS_PER_S   /* messages without numbers: so close they are one gap */
 
 const char *loss_reason_text(enum loss_reason reason)
 {
@@ -34,7 +37,7 @@ void loss_init(struct loss_ledger *l, struct target_metrics *metrics, struct mon
 	l->metrics = metrics;
 	l->looked = now;
 	for (uint32_t i = 0; i < ARRAY_COUNT(l->lanes); i++)
-		l->lanes[i].last_ns = now.ns;
+		l->lanes[i].streams[RING_LIVE].last_ns = now.ns;
 }
 
 /* --- the table ------------------------------------------------------------------------------------------------------ */
@@ -153,8 +156,8 @@ static void note(struct loss_ledger *l, struct loss_gap *g)
 /* --- finding gaps --------------------------------------------------------------------------------------------------- */
 
 /* Of the numbers from first on, count are missing. */
-static void note_run(struct loss_ledger *l, uint32_t lane_idx, enum loss_reason reason, uint64_t first,
-		     uint64_t count, struct mono to)
+static void note_run(struct loss_ledger *l, uint32_t lane_idx, const struct loss_place *at,
+		     enum loss_reason reason, uint64_t first, uint64_t count, struct mono to)
 {
 	struct loss_gap g = {
 		.lane_idx = lane_idx,
@@ -163,7 +166,7 @@ static void note_run(struct loss_ledger *l, uint32_t lane_idx, enum loss_reason 
 		.last = first + count - 1,
 		.count = count,
 		/* What a file has brought is older than the ledger. */
-		.from = mono_min((struct mono){.ns = l->lanes[lane_idx].last_ns}, to),
+		.from = mono_min((struct mono){.ns = at->last_ns}, to),
 		.to = to,
 	};
 
@@ -171,30 +174,117 @@ static void note_run(struct loss_ledger *l, uint32_t lane_idx, enum loss_reason 
 		note(l, &g);
 }
 
-/* What of the lane is missing up to this number, which is too. */
-static void missing(struct loss_ledger *l, const struct ring *r, uint32_t lane_idx, uint64_t last,
-		    struct mono to)
+/* What of the lane's stream is missing up to this number, which is too. */
+static void missing(struct loss_ledger *l, const struct ring *r, uint32_t lane_idx,
+		    enum ring_stream_kind kind, uint64_t last, struct mono to)
 {
-	struct loss_lane *lane = &l->lanes[lane_idx];
-	uint64_t first = lane->last_sequence + 1, count = last - lane->last_sequence;
-	uint64_t expired_total = ring_lane_expired(r, lane_idx);
-	uint64_t expired_count = min_u64(count, expired_total - lane->expired_count);
+	struct loss_place *at = &l->lanes[lane_idx].streams[kind];
+	uint64_t first = at->last_sequence + 1, count = last - at->last_sequence;
+	uint64_t expired_total = ring_lane_expired(r, lane_idx, kind);
+	uint64_t expired_count = min_u64(count, expired_total - at->expired_count);
 
-	note_run(l, lane_idx, LOSS_OVERWRITTEN, first, count - expired_count, to);
-	note_run(l, lane_idx, LOSS_EXPIRED, last + 1 - expired_count, expired_count, to);
-	lane->expired_count = expired_total;
-	lane->last_sequence = last;
-	lane->last_ns = to.ns;
+	note_run(l, lane_idx, at, LOSS_OVERWRITTEN, first, count - expired_count, to);
+	note_run(l, lane_idx, at, LOSS_EXPIRED, last + 1 - expired_count, expired_count, to);
+	at->expired_count += expired_count;
+	at->last_sequence = last;
+	at->last_ns = to.ns;
 }
 
-void loss_skipped(struct loss_ledger *l, const struct ring *r, const struct ring_record *rec)
+/* The backlog of a lane has come to this number: what is missing before it, but for what was taken live in between. */
+static void backlog_missing(struct loss_ledger *l, const struct ring *r, uint32_t lane_idx, uint64_t last,
+			    struct mono to)
+{
+	struct loss_lane *lane = &l->lanes[lane_idx];
+	struct loss_place *at = &lane->streams[RING_REPLAY];
+	uint32_t passed = 0;
+
+	while (passed < lane->island_count && lane->islands[passed].last <= last) {
+		const struct loss_island *island = &lane->islands[passed++];
+
+		missing(l, r, lane_idx, RING_REPLAY, island->first - 1, to);
+		at->last_sequence = island->last;
+	}
+	lane->island_count -= (uint8_t)passed;
+	memmove(lane->islands, lane->islands + passed, lane->island_count * sizeof(lane->islands[0]));
+	missing(l, r, lane_idx, RING_REPLAY, last, to);
+}
+
+void loss_skipped(struct loss_ledger *l, const struct ring *r, const struct ring_record *rec,
+		  enum ring_stream_kind kind)
 {
 	struct loss_lane *lane = &l->lanes[rec->lane_idx];
+	struct loss_place *at = &lane->streams[kind];
+	struct mono to = {.ns = rec->time_ns};
 
-	ASSERT(rec->sequence > lane->last_sequence);
-	missing(l, r, rec->lane_idx, rec->sequence - 1, (struct mono){.ns = rec->time_ns});
-	lane->last_sequence = rec->sequence;
-	lane->last_ns = rec->time_ns;
+	if (kind == RING_REPLAY) {
+		ASSERT(rec->sequence > at->last_sequence);
+		backlog_missing(l, r, rec->lane_idx, rec->sequence - 1, to);
+	} else if (lane->is_split && lane->live_first == 0) {
+		ASSERT(at->last_sequence == NO_NUMBER);
+		lane->live_first = rec->sequence; /* what is before it is the backlog's */
+	} else {
+		ASSERT(rec->sequence > at->last_sequence);
+		missing(l, r, rec->lane_idx, kind, rec->sequence - 1, to);
+	}
+	at->last_sequence = rec->sequence;
+	at->last_ns = rec->time_ns;
+}
+
+bool loss_can_split(const struct loss_ledger *l)
+{
+	for (uint32_t i = 0; i < ARRAY_COUNT(l->lanes); i++)
+		if (l->lanes[i].island_count == LOSS_ISLANDS_MAX)
+			return false;
+	return true;
+}
+
+/* What the lane has delivered live since the last split is done with; the rest is the backlog's. */
+static void lane_split(struct loss_lane *lane)
+{
+	struct loss_place *live = &lane->streams[RING_LIVE], *old = &lane->streams[RING_REPLAY];
+	uint64_t seen = live->expired_count;
+
+	if (!lane->is_split) {
+		old->last_sequence = live->last_sequence;
+		old->last_ns = live->last_ns;
+	} else if (lane->live_first) {
+		lane->islands[lane->island_count++] = (struct loss_island){.first = lane->live_first,
+									   .last = live->last_sequence};
+	}
+	old->expired_count += seen;
+	live->expired_count = 0;
+	lane->is_split = true;
+	lane->live_first = 0;
+	live->last_sequence = NO_NUMBER;
+}
+
+void loss_split(struct loss_ledger *l, const struct ring *r)
+{
+	ASSERT(loss_can_split(l));
+	for (uint32_t i = 0; i < ring_lane_count(r); i++)
+		lane_split(&l->lanes[i]);
+	l->is_split = true;
+}
+
+/* Nothing is left of the backlog: what has not come of it never will. From here on a lane has one order again. */
+static void join(struct loss_ledger *l, const struct ring *r, struct mono now)
+{
+	for (uint32_t i = 0; i < ring_lane_count(r); i++) {
+		struct loss_lane *lane = &l->lanes[i];
+		struct loss_place *live = &lane->streams[RING_LIVE], *old = &lane->streams[RING_REPLAY];
+
+		if (lane->live_first) {
+			backlog_missing(l, r, i, lane->live_first - 1, now);
+		} else {
+			if (lane->island_count)
+				backlog_missing(l, r, i, lane->islands[lane->island_count - 1].last, now);
+			live->last_sequence = old->last_sequence;
+			live->last_ns = old->last_ns;
+		}
+		lane->is_split = false;
+		lane->live_first = 0;
+	}
+	l->is_split = false;
 }
 
 void loss_look(struct loss_ledger *l, struct ring *r, struct mono now)
@@ -207,7 +297,9 @@ void loss_look(struct loss_ledger *l, struct ring *r, struct mono now)
 		loss_unnumbered(l, LOSS_NO_ROOM, counts.dropped - l->dropped_count, l->looked, now);
 	l->dropped_count = counts.dropped;
 	l->looked = now;
-	if (counts.overwritten + counts.expired == l->located_count)
+	if (l->is_split && ring_replay_is_done(r))
+		join(l, r, now);
+	if (l->is_split || counts.overwritten + counts.expired == l->located_count)
 		return;
 	/* First what there is, then that nothing is left of it: what was not seen until now never will be. */
 	for (uint32_t i = 0; i < lane_count; i++)
@@ -215,8 +307,8 @@ void loss_look(struct loss_ledger *l, struct ring *r, struct mono now)
 	if (!ring_drained(r))
 		return;
 	for (uint32_t i = 0; i < lane_count; i++)
-		if (committed[i] > l->lanes[i].last_sequence)
-			missing(l, r, i, committed[i], now);
+		if (committed[i] > l->lanes[i].streams[RING_LIVE].last_sequence)
+			missing(l, r, i, RING_LIVE, committed[i], now);
 }
 
 void loss_record(struct loss_ledger *l, const struct ring_record *rec, enum loss_reason reason, bool is_quiet)

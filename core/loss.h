@@ -11,6 +11,10 @@
  * Units:    counts are messages, times are monotonic. Errors: none.
  * Source:   the sequence count of each gap is that of core/tag.h.
  *
+ * A ring that was split (ring_split) gives two streams of a lane, each in order. The backlog's numbers end where the live
+ * stream's begin; where the ring was split again before the backlog was through, what was taken live in between is an
+ * island among the backlog's numbers. There are at most LOSS_ISLANDS_MAX of these: loss_can_split says whether there is room.
+ *
  * Where a record was seen (it expired or was refused on its way) from and to are its own time. What was overwritten was
  * not seen: it was made after `from` and before `to`, the times of its lane's records on either side. In a gap of records
  * that were not seen those that expired are the newest.
@@ -24,6 +28,7 @@
 #define LOSS_GAPS_MAX          256u
 #define LOSS_MESSAGE_BYTES_MAX 384u           /* of one that tells of a gap */
 #define LOSS_NO_LANE           RING_LANES_MAX /* messages that never had a number */
+#define LOSS_ISLANDS_MAX       16u
 
 enum loss_reason {
 	LOSS_OVERWRITTEN, /* gave way to newer ones */
@@ -53,11 +58,25 @@ struct loss_cell {
 	_Atomic uint64_t number, first, last, count, from_ns, to_ns;
 };
 
-struct loss_lane {
+/* One stream of a lane. */
+struct loss_place {
 	uint64_t last_sequence; /* up to here every message is accounted for */
 	uint64_t last_ns;       /* when that one was made */
 	uint64_t expired_count; /* as ring_lane_expired said last */
-	uint64_t newest;        /* number of its newest gap */
+};
+
+/* Numbers that were taken live, or are lost and noted, among those of the backlog. */
+struct loss_island {
+	uint64_t first, last;
+};
+
+struct loss_lane {
+	struct loss_place streams[RING_STREAM_COUNT];
+	uint64_t live_first; /* of a split lane: its first live number; 0: none was seen since */
+	uint64_t newest;     /* number of its newest gap */
+	bool is_split;
+	uint8_t island_count; /* between the backlog's last_sequence and live_first */
+	struct loss_island islands[LOSS_ISLANDS_MAX];
 };
 
 /* Gaps that had to leave the table before they were told. */
@@ -75,26 +94,33 @@ struct loss_ledger {
 	uint64_t located_count; /* overwritten or expired, and found in a lane */
 	uint64_t dropped_count; /* of ring_counts */
 	struct mono looked;
+	bool is_split;
 	struct target_metrics *metrics; /* lost_* are counted there */
 };
 
 /* now: nothing was made before. */
 void loss_init(struct loss_ledger *l, struct target_metrics *metrics, struct mono now);
 
-/* The record was taken from the ring: does it follow its lane's last one? All that a message costs. */
-NODISCARD static inline bool loss_follows(struct loss_ledger *l, const struct ring_record *rec)
+/* The record was taken from this stream of the ring: does it follow its lane's last one? All that a message costs. */
+NODISCARD static inline bool loss_follows(struct loss_ledger *l, const struct ring_record *rec,
+					  enum ring_stream_kind kind)
 {
-	struct loss_lane *lane = &l->lanes[rec->lane_idx];
+	struct loss_place *at = &l->lanes[rec->lane_idx].streams[kind];
 
-	if (UNLIKELY(rec->sequence != lane->last_sequence + 1))
+	if (UNLIKELY(rec->sequence != at->last_sequence + 1))
 		return false;
-	lane->last_sequence = rec->sequence;
-	lane->last_ns = rec->time_ns;
+	at->last_sequence = rec->sequence;
+	at->last_ns = rec->time_ns;
 	return true;
 }
 
-/* It does not: what lies between is lost. */
-void loss_skipped(struct loss_ledger *l, const struct ring *r, const struct ring_record *rec);
+/* It does not: what lies between is lost, or the other stream's. */
+void loss_skipped(struct loss_ledger *l, const struct ring *r, const struct ring_record *rec,
+		  enum ring_stream_kind kind);
+
+/* Is there room for one more split? Then the ring may be split, and the ledger with it. */
+NODISCARD bool loss_can_split(const struct loss_ledger *l);
+void loss_split(struct loss_ledger *l, const struct ring *r);
 
 /* The ring gave less than it could have: nothing may be left of what has gone, without a record after it to tell. Also what
  * found no room. A few loads where nothing is new. */

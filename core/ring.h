@@ -20,6 +20,13 @@
  *   READY(p)          --publisher, CAS--> CLAIMED(p)  first touch of a closed one
  *   CLAIMED(p)        --publisher, store--> FREE(q)   all its records are through
  *   FREE(p)           --publisher, CAS--> FREE(next)  no late sampler can open behind the publisher
+ *
+ * What is kept through an outage is the newest messages that are within all of three limits: their number, the bytes of
+ * their payloads, their age. The memory is made for the limits given to ring_open; ring_keep narrows them at run time, and
+ * widens them again.
+ *
+ * The publisher takes the oldest first. After ring_split it has two streams instead: what is committed from then on, with
+ * ring_take, and what was there, with ring_take_replay. Each has its order; discarded is from the backlog first.
  */
 #ifndef CORE_RING_H
 #define CORE_RING_H
@@ -37,7 +44,13 @@ struct ring_limits {
 	uint32_t lane_count;       /* samplers that write here; 1 .. RING_LANES_MAX */
 	uint32_t inflight_max;     /* messages the publisher may hold at a time, beside what it is sending */
 	uint64_t max_age_ns;       /* older unsent messages expire; 0: no limit */
+	uint64_t byte_count;       /* payload bytes kept, at least one largest record; 0: no limit */
+	uint32_t
+		headroom_bytes_max; /* of any record; with byte_count the pool need not be made for the largest; 0: unknown */
 };
+
+enum ring_stream_kind { RING_LIVE, RING_REPLAY };
+#define RING_STREAM_COUNT 2
 
 #define RING_LANES_MAX        64
 #define RING_MESSAGES_MAX     10000000u
@@ -104,10 +117,32 @@ void ring_commit(struct ring *r, uint32_t lane_idx, uint32_t channel_idx, uint32
 		 struct mono now);
 
 /* Publisher: takes up to `room` of the oldest messages into out[]; returns how many. Discards what exceeds
- * message_count (overwritten) or max_age (expired) first. Within a lane in order of commit; among lanes the older
- * first, as far as one round saw. 0: nothing to take now; or as much is held as the ring allows (a quarter of it);
- * or so much had to be discarded that the rest is left to the next call (ring_idle says false then). */
+ * message_count or byte_count (overwritten) or max_age (expired) first, which is all it does with no room. Within a lane in
+ * order of commit; among lanes the older first, as far as one round saw. 0: nothing to take now; or as much is held as the
+ * ring allows (a quarter of it); or so much had to be discarded that the rest is left to the next call (ring_idle says
+ * false then). After ring_split: of the live stream. */
 NODISCARD uint32_t ring_take(struct ring *r, struct ring_record **out, uint32_t room, struct mono now);
+
+/* Publisher: what is there now becomes the backlog, or joins it; what is committed from now on goes by ring_take. At the
+ * border a lane's open segment counts as live. Bounded by the number of segments. False: there still is an older backlog, and
+ * some messages that were live have been seen but not taken: ring_take gives these, and nothing else, until ring_split is
+ * called again. */
+NODISCARD bool ring_split(struct ring *r);
+/* Publisher: as ring_take, of what was there at the last ring_split. */
+NODISCARD uint32_t ring_take_replay(struct ring *r, struct ring_record **out, uint32_t room, struct mono now);
+/* Publisher: nothing is left of the backlog, or none was made. */
+NODISCARD bool ring_replay_is_done(const struct ring *r);
+/* Any thread: messages of the backlog still to be taken; what was in the samplers' open segments counts a while longer. */
+NODISCARD uint64_t ring_replay_left(const struct ring *r);
+
+/* Any thread: from now on this much is kept; what exceeds it goes with the next ring_take. -EINVAL, nothing changed, where
+ * the memory was not made for it: message_count and byte_count of ring_open are the most (0 bytes there: any), one message
+ * and one largest record the least. 0 ns: no limit of age. */
+NODISCARD int ring_keep(struct ring *r, uint64_t messages, uint64_t bytes, uint64_t age_ns);
+struct ring_keeping {
+	uint64_t messages, bytes, age_ns;
+};
+NODISCARD struct ring_keeping ring_keeping(const struct ring *r);
 
 /* Publisher: the message is through (sent for QoS 0, acknowledged for QoS 1 and 2). In any order. */
 void ring_release(struct ring *r, struct ring_record *rec);
@@ -127,8 +162,10 @@ void ring_expire(struct ring *r, struct ring_record *rec);
 NODISCARD bool ring_idle(struct ring *r);
 
 /* Publisher: messages committed and not yet taken, as far as its own view goes; what `buffered` in status is. Any
- * thread may ask; never more than message_count. */
+ * thread may ask; never more than message_count. What is past the limits of bytes and age counts until the next ring_take. */
 NODISCARD uint64_t ring_backlog(const struct ring *r);
+/* Bytes of their payloads, with the same reservations. */
+NODISCARD uint64_t ring_backlog_bytes(const struct ring *r);
 
 NODISCARD struct ring_counts ring_counts(const struct ring *r);
 
@@ -141,8 +178,8 @@ NODISCARD uint64_t ring_lane_committed(const struct ring *r, uint32_t lane_idx);
 NODISCARD uint32_t ring_lane_count(const struct ring *r);
 /* The lane's sampler: the number that the message which is being written will get. */
 NODISCARD uint64_t ring_next_sequence(const struct ring *r, uint32_t lane_idx);
-/* Publisher: messages of a lane that ring_take has let expire. */
-NODISCARD uint64_t ring_lane_expired(const struct ring *r, uint32_t lane_idx);
+/* Publisher: messages of a lane that ring_take has let expire in this stream; ring_split makes all of them the backlog's. */
+NODISCARD uint64_t ring_lane_expired(const struct ring *r, uint32_t lane_idx, enum ring_stream_kind kind);
 /* Publisher: was everything that was committed before this call taken, or has it gone? False may be wrong; true is right. */
 NODISCARD bool ring_drained(const struct ring *r);
 

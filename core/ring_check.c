@@ -1,6 +1,7 @@
 /* core/ring_check.c - the ring's counters, and the proof by inspection that a quiet ring is whole. */
 #include <errno.h>
 
+#include "core/ring_atomic.h"
 #include "core/ring_layout.h"
 
 /* The commits first: who sees a message in a segment sees what was overwritten for it (D in core/ring.c). Then what is
@@ -21,9 +22,67 @@ uint64_t ring_resident_count(const struct ring *r)
 	return committed > gone ? committed - gone : 0;
 }
 
+/* As ring_resident_count. */
+uint64_t ring_resident_bytes(const struct ring *r)
+{
+	uint64_t committed = 0, gone = 0;
+
+	for (uint32_t i = 0; i < r->limits.lane_count; i++)
+		committed += atomic_load_explicit(&r->lane_counts[i].committed_bytes, memory_order_acquire);
+	for (uint32_t i = 0; i < r->limits.lane_count; i++) {
+		gone += atomic_load_explicit(&r->lane_counts[i].overwriting_bytes, memory_order_acquire);
+		gone += atomic_load_explicit(&r->lane_counts[i].overwritten_bytes, memory_order_relaxed);
+	}
+	gone += atomic_load_explicit(&r->map->gone_bytes, memory_order_relaxed);
+	return committed > gone ? committed - gone : 0;
+}
+
 uint64_t ring_backlog(const struct ring *r)
 {
-	return min_u64(ring_resident_count(r), r->limits.message_count);
+	return min_u64(ring_resident_count(r), RING_COUNT_LOAD(&r->keep_messages));
+}
+
+uint64_t ring_backlog_bytes(const struct ring *r)
+{
+	uint64_t keep_bytes = RING_COUNT_LOAD(&r->keep_bytes);
+	uint64_t bytes = ring_resident_bytes(r);
+
+	return keep_bytes ? min_u64(bytes, keep_bytes) : bytes;
+}
+
+uint64_t ring_replay_left(const struct ring *r)
+{
+	uint64_t resident_count = ring_resident_count(r), live_count = 0, gone_count;
+
+	if (!RING_COUNT_LOAD(&r->publisher.is_split))
+		return 0;
+	for (uint32_t i = 0; i < r->limits.lane_count; i++)
+		live_count += RING_COUNT_LOAD(&r->lane_counts[i].committed);
+	gone_count = RING_COUNT_LOAD(&r->publisher.live_made) + RING_COUNT_LOAD(&r->publisher.live_taken);
+	live_count = live_count > gone_count ? live_count - gone_count : 0;
+	return resident_count > live_count ? resident_count - live_count : 0;
+}
+
+int ring_keep(struct ring *r, uint64_t messages, uint64_t bytes, uint64_t age_ns)
+{
+	const struct ring_limits *l = &r->limits;
+
+	if (messages < 1 || messages > l->message_count)
+		return -EINVAL;
+	if (bytes == 0 ? l->byte_count != 0
+		       : bytes < l->record_bytes_max || (l->byte_count && bytes > l->byte_count))
+		return -EINVAL;
+	atomic_store_explicit(&r->keep_messages, messages, memory_order_relaxed);
+	atomic_store_explicit(&r->keep_bytes, bytes, memory_order_relaxed);
+	atomic_store_explicit(&r->keep_age_ns, age_ns, memory_order_relaxed);
+	return 0;
+}
+
+struct ring_keeping ring_keeping(const struct ring *r)
+{
+	return (struct ring_keeping){.messages = RING_COUNT_LOAD(&r->keep_messages),
+				     .bytes = RING_COUNT_LOAD(&r->keep_bytes),
+				     .age_ns = RING_COUNT_LOAD(&r->keep_age_ns)};
 }
 
 uint64_t ring_lane_committed(const struct ring *r, uint32_t lane_idx)
@@ -43,10 +102,10 @@ uint64_t ring_next_sequence(const struct ring *r, uint32_t lane_idx)
 	return r->samplers[lane_idx].sequence + 1;
 }
 
-uint64_t ring_lane_expired(const struct ring *r, uint32_t lane_idx)
+uint64_t ring_lane_expired(const struct ring *r, uint32_t lane_idx, enum ring_stream_kind kind)
 {
 	ASSERT(lane_idx < r->limits.lane_count);
-	return r->publisher.queues[lane_idx].expired_count;
+	return r->publisher.streams[kind].queues[lane_idx].expired_count;
 }
 
 struct ring_counts ring_counts(const struct ring *r)
@@ -72,15 +131,17 @@ struct ring_counts ring_counts_outside(const struct ring *r)
 {
 	struct ring_counts c = ring_counts(r);
 	uint64_t resident_count = ring_resident_count(r);
+	uint64_t keep_messages = RING_COUNT_LOAD(&r->keep_messages);
 
-	if (resident_count > r->limits.message_count)
-		c.overwritten += resident_count - r->limits.message_count;
+	if (resident_count > keep_messages)
+		c.overwritten += resident_count - keep_messages;
 	return c;
 }
 
 /* What a walk over all segments finds. */
 struct census {
 	uint64_t resident_count;
+	uint64_t resident_bytes;
 	uint64_t holds_count;
 	uint32_t held_count;
 	uint32_t waiting_count;
@@ -90,12 +151,12 @@ struct census {
 
 /* The records of one segment, up to its fill: they follow each other exactly, one lane, sequences by one. */
 static const char *records_check(const struct ring *r, uint32_t idx, uint32_t fill, uint32_t taken,
-				 uint64_t *count, uint64_t *untaken_count)
+				 uint64_t *count, uint64_t *untaken_count, uint64_t *untaken_bytes)
 {
 	uint32_t at = 0, lane_idx = 0;
 	uint64_t sequence = 0;
 
-	*count = *untaken_count = 0;
+	*count = *untaken_count = *untaken_bytes = 0;
 	if ((uint64_t)fill * RING_UNIT_BYTES > r->shape.segment_bytes)
 		return "a segment is filled beyond its end";
 	while (at < fill) {
@@ -111,17 +172,18 @@ static const char *records_check(const struct ring *r, uint32_t idx, uint32_t fi
 		if (at > 0 && (rec->lane_idx != lane_idx || rec->sequence != sequence + 1))
 			return "a segment's records do not follow each other";
 		if (at == taken)
-			*untaken_count = 0;
+			*untaken_count = *untaken_bytes = 0;
 		lane_idx = rec->lane_idx;
 		sequence = rec->sequence;
 		at += ring_record_units(rec->headroom_bytes, rec->payload_bytes);
 		++*count;
 		++*untaken_count;
+		*untaken_bytes += rec->payload_bytes;
 	}
 	if (at != fill)
 		return "a record crosses its segment's fill";
 	if (taken == fill)
-		*untaken_count = 0;
+		*untaken_count = *untaken_bytes = 0;
 	return NULL;
 }
 
@@ -154,7 +216,7 @@ static const char *segment_check(const struct ring *r, uint32_t idx, struct cens
 	uint32_t fill = ring_fill_of(r, ring_position(word), atomic_load(&seg->committed));
 	enum ring_state state = ring_state(word);
 	bool held = state == RING_SEG_HELD || state == RING_SEG_CLAIMED;
-	uint64_t count, untaken_count;
+	uint64_t count, untaken_count, untaken_bytes;
 	const char *why;
 
 	if (state > RING_SEG_FREE)
@@ -167,13 +229,14 @@ static const char *segment_check(const struct ring *r, uint32_t idx, struct cens
 		return "a word and the publisher disagree on who has the segment";
 	if (state == RING_SEG_FREE)
 		return NULL;
-	why = records_check(r, idx, fill, held ? t->taken : 0, &count, &untaken_count);
+	why = records_check(r, idx, fill, held ? t->taken : 0, &count, &untaken_count, &untaken_bytes);
 	if (why)
 		return why;
 	if ((state == RING_SEG_READY || state == RING_SEG_CLAIMED) &&
 	    count != atomic_load(&seg->record_count))
 		return "a closed segment's record count is wrong";
 	c->resident_count += untaken_count;
+	c->resident_bytes += untaken_bytes;
 	return held ? touched_check(t, word, fill, c) : NULL;
 }
 
@@ -182,11 +245,15 @@ static const char *census_check(const struct ring *r, const struct census *c)
 	const struct ring_publisher *p = &r->publisher;
 	struct ring_counts n = ring_counts(r);
 
-	if (p->next > atomic_load(&r->map->head))
+	const struct ring_stream *live = &p->streams[RING_LIVE], *old = &p->streams[RING_REPLAY];
+
+	if (live->next > atomic_load(&r->map->head))
 		return "the publisher is past head";
+	if (old->next > p->split || p->split > live->next)
+		return "the backlog does not end before what is live";
 	if (c->held_count != p->held_count || c->waiting_count != p->waiting_count)
 		return "held segments are miscounted";
-	if (c->ready_count != p->ready_count || c->unclosed_count != p->unclosed_count)
+	if (c->ready_count != live->ready_count + old->ready_count || c->unclosed_count != p->unclosed_count)
 		return "touched segments are miscounted";
 	if (c->holds_count != n.taken - n.released)
 		return "taken - released is not what is held";
@@ -194,6 +261,8 @@ static const char *census_check(const struct ring *r, const struct census *c)
 		return "made is not taken + overwritten + expired + dropped + resident";
 	if (ring_resident_count(r) != c->resident_count)
 		return "the backlog is not what is resident";
+	if (ring_resident_bytes(r) != c->resident_bytes)
+		return "the bytes of the backlog are not those that are resident";
 	return NULL;
 }
 

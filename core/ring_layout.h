@@ -16,7 +16,7 @@
 #include "core/ring.h"
 
 #define RING_MAGIC          0x676e69726e69616dull
-#define RING_LAYOUT_VERSION 1u
+#define RING_LAYOUT_VERSION 2u
 #define RING_UNIT_BYTES     16u
 #define RING_NO_SEGMENT     UINT32_MAX
 #define RING_NO_LANE        UINT32_MAX
@@ -56,6 +56,8 @@ struct ring_shape {
 	uint32_t stride_bytes;  /* a largest record, with its meta data */
 	uint32_t lap_limit;     /* a lane closes its segment when head is further ahead: K/4 */
 	uint32_t held_limit;    /* closed segments that the publisher may have: K/4 */
+	uint32_t
+		replay_limit; /* held_limit of what is replayed: it leaves the live stream what that needs to go on */
 	uint32_t waiting_limit; /* of those, taken wholly and waiting for releases */
 	uint32_t window_count; /* segments with something to take that the publisher tries to see at a time */
 };
@@ -67,12 +69,18 @@ struct ring_lane_counts {
 	_Atomic uint64_t
 		overwriting; /* about to be counted in overwritten; counted twice for a moment, never missed */
 	_Atomic uint64_t dropped;
+	_Atomic uint64_t committed_bytes; /* of payload, as the three above */
+	_Atomic uint64_t overwritten_bytes;
+	_Atomic uint64_t overwriting_bytes;
 };
+
+static_assert(sizeof(struct ring_lane_counts) == CACHELINE_BYTES, "a lane's counters share one line");
 
 struct ring_segment {
 	CACHELINE_ALIGNED _Atomic uint64_t word;
 	_Atomic uint64_t committed;    /* lap and fill; written by the segment's sampler only */
 	_Atomic uint64_t record_count; /* set by its sampler before it closes */
+	_Atomic uint64_t byte_count;   /* of their payloads */
 };
 
 struct ring_map {
@@ -88,6 +96,7 @@ struct ring_map {
 	_Atomic uint64_t discarded;
 	_Atomic uint64_t expired;
 	_Atomic uint64_t released;
+	_Atomic uint64_t gone_bytes; /* of payload: taken, discarded, expired */
 };
 
 /* A sampler's own. */
@@ -96,6 +105,8 @@ struct ring_sampler {
 	uint32_t segment_idx;                /* RING_NO_SEGMENT: none is open */
 	uint32_t fill;                       /* committed in it */
 	uint32_t record_count;
+	uint64_t byte_count; /* of their payloads */
+	uint64_t committed_bytes;
 	uint32_t reserved_payload_bytes;
 	uint32_t reserved_headroom_bytes;
 	uint32_t reserved; /* 1: between reserve and commit */
@@ -112,9 +123,10 @@ struct ring_touched {
 	uint32_t next_idx; /* the lane's next touched segment */
 	uint8_t mine;
 	uint8_t closed; /* seen holds all there will ever be, once the round is over */
+	uint8_t stream; /* enum ring_stream_kind: in whose queue it is, or will be */
 };
 
-/* The publisher's own, one a lane: its touched segments that have more to take, oldest first. */
+/* The publisher's own, one a lane and stream: its touched segments that have more to take, oldest first. */
 struct ring_queue {
 	uint64_t front_ns; /* commit time of the first record to take, where the lane is in ready_lanes */
 	uint64_t expired_count;
@@ -122,21 +134,34 @@ struct ring_queue {
 	uint32_t last_idx;
 };
 
+/* One order in which the publisher takes: all there is, or, once ring_split was called, what is live and what is older
+ * each in an order of its own. */
+struct ring_stream {
+	uint64_t next;             /* position to walk to */
+	uint64_t ready_lanes;      /* bit a lane: its first segment has something to take */
+	uint32_t ready_count;      /* segments with something to take */
+	struct ring_queue *queues; /* one a lane */
+};
+
 struct ring_publisher {
-	CACHELINE_ALIGNED uint64_t next; /* position to walk to */
-	uint64_t ready_lanes;            /* bit a lane: its first segment has something to take */
-	uint32_t ready_count;            /* segments with something to take */
-	uint32_t held_count;             /* touched, known closed, not freed */
-	uint32_t waiting_count;          /* of these, wholly taken, with holds */
+	CACHELINE_ALIGNED struct ring_stream streams[RING_STREAM_COUNT];
+	uint64_t split;         /* the backlog's walk ends here; up to there the live stream's began */
+	uint32_t held_count;    /* touched, known closed, not freed */
+	uint32_t waiting_count; /* of these, wholly taken, with holds */
 	uint32_t unclosed_count;
 	uint32_t *unclosed; /* touched, to be refreshed in each round; in the order touched */
 	struct ring_touched *touched;
-	struct ring_queue queues[RING_LANES_MAX];
+	bool split_is_due;     /* and the live stream goes no further until then */
+	_Atomic bool is_split; /* and the backlog was not done when it was last looked at */
+	_Atomic uint64_t live_made,
+		live_taken; /* for ring_replay_left: committed before the split; taken live after it */
 };
 
 struct ring {
-	struct ring_limits limits;
+	struct ring_limits limits; /* of the pool */
 	struct ring_shape shape;
+	_Atomic uint64_t keep_messages, keep_bytes,
+		keep_age_ns; /* in force: ring_keep; 0 bytes, 0 age: no limit */
 	uint64_t block_bytes;
 	uint32_t lap_shift; /* log2 K */
 	bool in_file;       /* records carry check sums, and marks when they are through */
@@ -157,6 +182,11 @@ NODISCARD int ring_shape_of(const struct ring_limits *limits, struct ring_shape 
 /* ring_open with a shape of the caller's, for tests of corners that ring_open's shapes keep away from. */
 NODISCARD int ring_open_shaped(struct ring **out, const struct ring_limits *limits,
 			       const struct ring_shape *shape);
+
+static inline uint32_t ring_segment_idx_of(const struct ring *r, uint64_t position)
+{
+	return (uint32_t)position & (r->shape.segment_count - 1);
+}
 
 static inline struct ring_record *ring_record_at(const struct ring *r, uint32_t segment_idx, uint32_t fill)
 {
@@ -196,5 +226,7 @@ static inline uint32_t ring_fill_of(const struct ring *r, uint64_t position, uin
 
 /* Committed, and neither overwritten nor past the publisher: a lower bound for the publisher. */
 NODISCARD uint64_t ring_resident_count(const struct ring *r);
+/* Of the payloads of these. */
+NODISCARD uint64_t ring_resident_bytes(const struct ring *r);
 
 #endif

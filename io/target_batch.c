@@ -199,8 +199,8 @@ static void fill_from_ring(struct target *t)
 	count = ring_take(t->ring, fresh, room, target_now(t));
 	/* batch_add writes at or before the place that is read */
 	for (uint32_t i = 0; i < count; i++) {
-		if (UNLIKELY(!loss_follows(t->losses, fresh[i])))
-			loss_skipped(t->losses, t->ring, fresh[i]);
+		if (UNLIKELY(!loss_follows(t->losses, fresh[i], RING_LIVE)))
+			loss_skipped(t->losses, t->ring, fresh[i], RING_LIVE);
 		bool sent = send_record(t, fresh[i]); /* RING -> BATCH */
 
 		ASSERT(sent); /* no more were taken than the window admits */

@@ -7,7 +7,8 @@
  *
  * K segments of R records, LANES samplers x MSG messages, at most H records held; EARLY 1: a lane may close its segment
  * at any message (covers every lap_limit). WINDOW, HELD_LIMIT: of struct ring_shape. SIZES 1: every second message is
- * twice as long. The publisher takes one record, or none (it only walks and looks), or lets one go, in any order.
+ * twice as long. The publisher takes one record, or none (it only walks and looks), or lets one go, in any order; it may
+ * split the ring SPLITS times, at any moment, and then takes from either stream.
  * A sampler that stops for ever needs no code: it is a path on which it is not scheduled, and every check is made in
  * every state. Sequentially consistent only: orders are ThreadSanitizer's business (tests/race).
  *
@@ -32,6 +33,7 @@ static void step_forgets(uint64_t kept);
 #define RING_CAS(p, old, new, order) step_cas(p, old, new)
 #define RING_FORGETS(x)              step_forgets(x)
 #include "core/ring.c"
+#include "core/ring_take.c"
 
 #ifndef K
 #define K 2
@@ -53,6 +55,9 @@ static void step_forgets(uint64_t kept);
 #endif
 #ifndef SIZES
 #define SIZES 0
+#endif
+#ifndef SPLITS
+#define SPLITS 0
 #endif
 #ifndef WINDOW
 #define WINDOW (K + LANES + 1)
@@ -97,7 +102,10 @@ static struct world {
 	struct held held[H + 1];
 	uint32_t held_count;
 	uint32_t room;    /* the publisher's next operation: take so many, */
-	uint32_t release; /* or let go of this one */
+	uint32_t release; /* or let go of this one, */
+	uint32_t stream;  /* the one to take from; RING_STREAM_COUNT: split */
+	uint8_t split_count;
+	uint8_t live_first[LANES], live_last[LANES]; /* taken live since the last split, + 1; 0: none */
 	uint8_t status[MESSAGES];
 	uint8_t home[MESSAGES]; /* segment */
 	uint8_t made[LANES];    /* messages, dropped ones too */
@@ -120,6 +128,8 @@ enum act {
 	ACT_EARLY = THREADS,
 	ACT_TAKE = ACT_EARLY + LANES,
 	ACT_LOOK,
+	ACT_TAKE_OLD,
+	ACT_SPLIT,
 	ACT_RELEASE,
 	ACT_END = ACT_RELEASE + H
 };
@@ -145,11 +155,12 @@ static uint32_t low_bytes, high_bytes;
 
 static void summary(const char *verdict)
 {
-	printf("%-28s K=%d lanes=%dx%d R=%d H=%d early=%d sizes=%d window=%d | states %llu transitions %llu "
+	printf("%-28s K=%d lanes=%dx%d R=%d H=%d early=%d sizes=%d window=%d splits=%d | states %llu "
+	       "transitions %llu "
 	       "depth %llu | "
 	       "overwritten %llu dropped %llu late-opens %llu holes %llu jumps %llu older %llu "
 	       "quiet %llu\n",
-	       verdict, K, LANES, MSG, R, H, EARLY, SIZES, WINDOW, (unsigned long long)n.states,
+	       verdict, K, LANES, MSG, R, H, EARLY, SIZES, WINDOW, SPLITS, (unsigned long long)n.states,
 	       (unsigned long long)n.transitions, (unsigned long long)n.deepest,
 	       (unsigned long long)n.overwritten, (unsigned long long)n.dropped, (unsigned long long)n.late,
 	       (unsigned long long)n.holes, (unsigned long long)n.jumps, (unsigned long long)n.older,
@@ -163,7 +174,7 @@ static void violated(const char *what)
 		for (uint32_t i = 0; i < depth; i++)
 			printf(" %u", path[i].done);
 		printf("\nhead %llu next %llu", (unsigned long long)ring->map->head,
-		       (unsigned long long)ring->publisher.next);
+		       (unsigned long long)ring->publisher.streams[RING_LIVE].next);
 		for (uint32_t i = 0; i < K; i++)
 			printf(" | state %u position %llu fill %u", ring_state(ring->segments[i].word),
 			       (unsigned long long)ring_position(ring->segments[i].word),
@@ -213,8 +224,11 @@ static void restore(const struct frame *f)
 static uint64_t fingerprint(void)
 {
 	const struct ring_publisher *p = &ring->publisher;
-	uint64_t h = mix(ring->map->head, p->next);
+	uint64_t h = mix(ring->map->head, p->streams[RING_LIVE].next);
 
+	if (SPLITS)
+		h = mix(mix(mix(h, p->split), p->streams[RING_REPLAY].next),
+			w.split_count | (uint64_t)w.stream << 8 | (uint64_t)p->split_is_due << 16);
 	for (uint32_t i = 0; i < K; i++) {
 		const struct ring_segment *seg = &ring->segments[i];
 		uint32_t fill = ring_fill_of(ring, ring_position(seg->word), seg->committed);
@@ -232,12 +246,12 @@ static uint64_t fingerprint(void)
 		}
 		if (t->mine)
 			h = mix(mix(h, t->seen | (uint64_t)t->taken << 16 | (uint64_t)t->holds << 32 |
-					       (uint64_t)t->closed << 48),
+					       (uint64_t)t->closed << 48 | (uint64_t)t->stream << 50),
 				(uint64_t)t->lane_idx << 32 | t->next_idx);
 	}
 	for (uint32_t i = 0; i < p->unclosed_count; i++)
 		h = mix(h, p->unclosed[i] + 1);
-	h = mix(h, p->ready_lanes);
+	h = mix(h, p->streams[RING_LIVE].ready_lanes | p->streams[RING_REPLAY].ready_lanes << 32);
 	for (uint32_t i = 0; i < w.held_count; i++)
 		h = mix(h, w.held[i].message + 100);
 	for (uint32_t i = 0; i < LANES; i++) {
@@ -246,6 +260,8 @@ static uint64_t fingerprint(void)
 		h = mix(h, w.made[i] | (uint64_t)w.drops[i] << 8 | (uint64_t)s->reserved << 16);
 		h = mix(h, s->segment_idx == RING_NO_SEGMENT ? 0 : s->position << 8 | s->fill);
 		h = mix(h, ring->lane_counts[i].overwriting);
+		if (SPLITS)
+			h = mix(h, w.live_first[i] | (uint64_t)w.live_last[i] << 8);
 	}
 	for (uint32_t i = 0; i < THREADS; i++)
 		h = mix(h, w.threads[i].memory << 4 | w.threads[i].early << 3 | w.threads[i].pause);
@@ -276,11 +292,17 @@ static int visit(struct frame *f)
 }
 
 /* Would a ring_take change anything? The search does not poll in vain, so that a cycle is a livelock. */
-static bool take_has_work(uint32_t room)
+static bool take_has_work(enum ring_stream_kind kind, uint32_t room)
 {
 	const struct ring_publisher *p = &ring->publisher;
 
-	if (can_walk(ring, ring->map->head) && p->ready_count < WINDOW)
+	if (kind == RING_REPLAY && ring_replay_is_done(ring))
+		return false;
+	if (kind == RING_LIVE && can_walk(ring, RING_LIVE, end_of(ring, RING_LIVE, ring->map->head)) &&
+	    p->streams[RING_LIVE].ready_count < WINDOW)
+		return true;
+	if (!ring_replay_is_done(ring) && can_walk(ring, RING_REPLAY, p->split) &&
+	    p->streams[RING_REPLAY].ready_count < LANES + 1)
 		return true;
 	for (uint32_t i = 0; i < p->unclosed_count; i++) {
 		const struct ring_segment *seg = &ring->segments[p->unclosed[i]];
@@ -290,7 +312,7 @@ static bool take_has_work(uint32_t room)
 		    ring_fill_of(ring, t->position, seg->committed) != t->seen)
 			return true;
 	}
-	return room > 0 && p->ready_count > 0;
+	return room > 0 && p->streams[kind].ready_count > 0;
 }
 
 /* Does the act, or says that it cannot be done here. */
@@ -318,12 +340,21 @@ static bool perform(uint32_t act)
 	}
 	if (publisher->pause != AT_BOUNDARY)
 		return false;
-	if (act < ACT_RELEASE) {
-		w.room = act == ACT_TAKE;
+	if (act < ACT_SPLIT) {
+		w.room = act != ACT_LOOK;
 		w.release = H;
-		if ((w.room && w.held_count == H) || !take_has_work(w.room))
+		w.stream = act == ACT_TAKE_OLD ? RING_REPLAY : RING_LIVE;
+		if ((w.room && w.held_count == H) || !take_has_work((enum ring_stream_kind)w.stream, w.room))
 			return false;
-		n.jumps += ring->map->head - ring->publisher.next > K;
+		n.jumps += ring->map->head - ring->publisher.streams[w.stream].next > K;
+		advance(PUBLISHER);
+		return true;
+	}
+	if (act == ACT_SPLIT) {
+		w.release = H;
+		w.stream = RING_STREAM_COUNT;
+		if (w.split_count == SPLITS || (ring->publisher.split_is_due && has_leftovers(ring)))
+			return false;
 		advance(PUBLISHER);
 		return true;
 	}
@@ -451,7 +482,8 @@ static void start(void)
 		.segment_bytes = R * STRIDE,
 		.stride_bytes = STRIDE,
 		.held_limit = HELD_LIMIT,
-		.waiting_limit = K + 1,
+		.replay_limit = HELD_LIMIT,
+		.waiting_limit = K + LANES + 2,
 		.window_count = WINDOW,
 	};
 

@@ -72,7 +72,7 @@ static void judge_word(const struct ring_segment *seg, uint64_t old, uint64_t ne
 				violated("a segment was freed with messages that are held");
 	}
 	if (running == PUBLISHER && ring_state(new) != RING_SEG_FREE)
-		n.older += ring_position(new) < ring->publisher.next;
+		n.older += ring_position(new) < ring->publisher.streams[RING_LIVE].next;
 }
 
 /* A sampler's store of committed is the birth of its message. */
@@ -162,21 +162,50 @@ static void held_verify(const struct held *h)
 		violated("held bytes changed");
 }
 
+/* Within a lane: what is taken of the backlog is the oldest there is, and older than all that was taken live since the
+ * split; what is taken live leaves out nothing that is younger than the last one. */
+static void judge_order(uint32_t lane, uint32_t m)
+{
+	uint32_t from = lane * MSG;
+
+	if (w.stream == RING_REPLAY && w.live_first[lane] && m + 1 >= w.live_first[lane])
+		violated("order of a lane: the backlog has what comes after the first live one");
+	if (w.stream == RING_LIVE) {
+		if (m + 1 <= w.live_last[lane])
+			violated("order of a lane: a live message after a younger one");
+		if (w.split_count)
+			from = w.live_last[lane] ? w.live_last[lane] : m;
+		if (w.live_first[lane] == 0)
+			w.live_first[lane] = (uint8_t)(m + 1);
+		w.live_last[lane] = (uint8_t)(m + 1);
+	}
+	for (uint32_t older = from; older < m; older++)
+		if (w.status[older] == RESIDENT)
+			violated("order of a lane: an older message is still in the ring");
+}
+
 static void publisher_take(void)
 {
 	struct ring_record *rec;
 	uint32_t at, m;
 
-	if (ring_take(ring, &rec, w.room, (struct mono){0}) == 0)
+	if (w.stream == RING_STREAM_COUNT) {
+		if (!ring_split(ring))
+			return;
+		w.split_count++;
+		memset(w.live_first, 0, sizeof(w.live_first));
+		memset(w.live_last, 0, sizeof(w.live_last));
+		return;
+	}
+	if (w.stream == RING_REPLAY ? ring_take_replay(ring, &rec, w.room, (struct mono){0}) == 0
+				    : ring_take(ring, &rec, w.room, (struct mono){0}) == 0)
 		return;
 	m = rec->channel_idx;
 	if (m >= MESSAGES || w.status[m] != RESIDENT || w.home[m] != rec->segment_idx)
 		violated("a record was taken that is not committed in this life of its segment");
 	if (rec->lane_idx != m / MSG || ring_payload(rec)[0] != m + 1)
 		violated("a record's bytes are wrong");
-	for (uint32_t older = m / MSG * MSG; older < m; older++)
-		if (w.status[older] == RESIDENT)
-			violated("order of a lane: an older message is still in the ring");
+	judge_order(m / MSG, m);
 	w.status[m] = DELIVERED;
 	for (at = w.held_count++; at > 0 && w.held[at - 1].message > m; at--)
 		w.held[at] = w.held[at - 1];
@@ -197,7 +226,7 @@ static void publisher_main(void)
 			w.held_count--;
 			ring_release(ring, h.rec);
 		} else {
-			w.threads[PUBLISHER].memory = 4 + w.room;
+			w.threads[PUBLISHER].memory = 4 + w.room + 2 * w.stream;
 			publisher_take();
 		}
 	}

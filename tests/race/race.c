@@ -182,8 +182,8 @@ static uint32_t take_some(struct publisher *p)
 			fail("a lane's order is broken");
 		if (rec[i]->sequence <= p->losses->lanes[lane_idx].last_sequence)
 			fail("a message was called lost and comes all the same");
-		if (!loss_follows(p->losses, rec[i]))
-			loss_skipped(p->losses, p->ring, rec[i]);
+		if (!loss_follows(p->losses, rec[i], RING_LIVE))
+			loss_skipped(p->losses, p->ring, rec[i], RING_LIVE);
 		p->last_sequence[lane_idx] = rec[i]->sequence;
 		payload_verify(rec[i], rec[i]->sequence, "a message is not what was committed");
 		p->held[p->held_count++] = (struct held){.rec = rec[i], .sequence = rec[i]->sequence};

@@ -77,8 +77,8 @@ static uint32_t take(struct world *w, uint32_t room)
 		return 0;
 	count = ring_take(w->ring, fresh, room, at(w->now_ns));
 	for (uint32_t i = 0; i < count; i++)
-		if (!loss_follows(&w->losses, fresh[i]))
-			loss_skipped(&w->losses, w->ring, fresh[i]);
+		if (!loss_follows(&w->losses, fresh[i], RING_LIVE))
+			loss_skipped(&w->losses, w->ring, fresh[i], RING_LIVE);
 	if (count < room)
 		loss_look(&w->losses, w->ring, at(w->now_ns));
 	w->held_count += count;

@@ -760,8 +760,8 @@ static struct ring_record *take_message(struct world *w, struct mono now)
 	struct ring_record *rec;
 
 	EXPECT_EQ(ring_take(t->ring, &rec, 1, now), 1);
-	if (!loss_follows(t->losses, rec))
-		loss_skipped(t->losses, t->ring, rec);
+	if (!loss_follows(t->losses, rec, RING_LIVE))
+		loss_skipped(t->losses, t->ring, rec, RING_LIVE);
 	return rec;
 }
 

@@ -1,0 +1,596 @@
+/* core/ring_take.c - the publisher's side of the ring: touching segments, taking records in order, letting them go.
+ *
+ * The letters at the atomics, and what each side costs, are in core/ring.c.
+ */
+#include "core/ring_atomic.h"
+
+#include "core/ring_layout.h"
+
+/* What one call discards at most, so that a step stays bounded after a long outage. */
+#define DISCARDS_A_CALL 65536u
+
+/* The publisher is through with a closed segment. It frees it at the last position of this segment that the walk has
+ * passed: at the segment's own, a sampler that still holds an old head could open a position the walk is past. */
+static void segment_free(struct ring *r, uint32_t idx)
+{
+	struct ring_publisher *p = &r->publisher;
+	struct ring_touched *t = &p->touched[idx];
+	uint64_t last = p->streams[RING_LIVE].next - 1;
+	uint64_t passed = last - ring_segment_idx_of(r, last - idx);
+
+	ASSERT(passed >= t->position);
+	ASSERT(p->held_count > 0);
+	p->held_count--;
+	t->mine = 0;
+	RING_STORE(&r->segments[idx].word, ring_word(passed, RING_SEG_FREE),
+		   release); /* A: our reads have ended */
+}
+
+/* The segment is the publisher's from now on. */
+static void segment_touched(struct ring *r, enum ring_stream_kind kind, uint32_t idx, uint64_t position,
+			    enum ring_state was)
+{
+	struct ring_publisher *p = &r->publisher;
+
+	ASSERT(!p->touched[idx].mine);
+	p->touched[idx] = (struct ring_touched){
+		.position = position,
+		.lane_idx = RING_NO_LANE,
+		.next_idx = RING_NO_SEGMENT,
+		.mine = 1,
+		.closed = was == RING_SEG_READY,
+		/* What is still being written is the lane's newest, wherever it lies. */
+		.stream = was == RING_SEG_READY ? (uint8_t)kind : RING_LIVE,
+	};
+	p->held_count += was == RING_SEG_READY;
+	p->unclosed[p->unclosed_count++] = idx;
+}
+
+/* What is replayed leaves the live stream the segments that it needs to find its oldest message. */
+static bool can_walk(const struct ring *r, enum ring_stream_kind kind, uint64_t end)
+{
+	uint32_t limit = kind == RING_LIVE ? r->shape.held_limit : r->shape.replay_limit;
+
+	return r->publisher.streams[kind].next < end && r->publisher.held_count < limit;
+}
+
+/* Touches, from next towards end, as many segments as the publisher needs to see the oldest message of each lane,
+ * and closes the holes on the way. A touched segment cannot be overwritten: so it touches no more than that, or an
+ * outage would cost the newest instead of the oldest. */
+static void walk(struct ring *r, enum ring_stream_kind kind, uint64_t head, uint64_t end)
+{
+	struct ring_stream *s = &r->publisher.streams[kind];
+	uint32_t window_count = kind == RING_LIVE ? r->shape.window_count : r->limits.lane_count + 1;
+	uint32_t seen_count = s->ready_count;
+
+	RING_FORGETS(seen_count);
+	if (s->next < end &&
+	    head - s->next > r->shape.segment_count) /* lapped: what was between is overwritten */
+		s->next = min_u64(head - r->shape.segment_count, end);
+	while (can_walk(r, kind, end) && seen_count < window_count) {
+		uint32_t idx = ring_segment_idx_of(r, s->next);
+		struct ring_segment *seg = &r->segments[idx];
+		uint64_t word, pos;
+
+		word = RING_LOAD(&seg->word, acquire); /* A */
+		pos = ring_position(word);
+		if (pos > s->next) { /* overwritten; it has a later turn */
+			s->next++;
+			continue;
+		}
+		switch (ring_state(word)) {
+		case RING_SEG_HELD:
+		case RING_SEG_CLAIMED: /* ours already, a hole */ s->next++; break;
+		case RING_SEG_FREE: /* a hole: close it, or a late sampler opens it behind us */
+			if (pos == s->next ||
+			    RING_CAS(&seg->word, word, ring_word(s->next, RING_SEG_FREE), acq_rel))
+				s->next++;
+			break;
+		case RING_SEG_OPEN: /* also of an older position: a slow lane */
+		case RING_SEG_READY:
+			if (!RING_CAS(&seg->word, word,
+				      ring_word(pos, ring_state(word) == RING_SEG_OPEN ? RING_SEG_HELD
+										       : RING_SEG_CLAIMED),
+				      acq_rel)) /* A */
+				break;
+			segment_touched(r, kind, idx, pos, ring_state(word));
+			seen_count++;
+			s->next++;
+			break;
+		}
+	}
+}
+
+static struct ring_stream *stream_of(struct ring *r, const struct ring_touched *t)
+{
+	return &r->publisher.streams[t->stream];
+}
+
+static void queue_front_is(struct ring *r, uint32_t lane_idx, uint32_t idx)
+{
+	const struct ring_touched *t = &r->publisher.touched[idx];
+	struct ring_stream *s = stream_of(r, t);
+
+	s->queues[lane_idx].first_idx = idx;
+	s->queues[lane_idx].front_ns = ring_record_at(r, idx, t->taken)->time_ns;
+	s->ready_lanes |= 1ull << lane_idx;
+}
+
+/* The first record of a touched segment was seen: it joins its lane's queue. */
+static void queue_add(struct ring *r, uint32_t idx)
+{
+	struct ring_publisher *p = &r->publisher;
+	struct ring_touched *t = &p->touched[idx];
+	struct ring_queue *q;
+
+	t->lane_idx = ring_record_at(r, idx, 0)->lane_idx;
+	ASSERT(t->lane_idx < r->limits.lane_count);
+	q = &stream_of(r, t)->queues[t->lane_idx];
+	if (q->first_idx == RING_NO_SEGMENT) {
+		queue_front_is(r, t->lane_idx, idx);
+	} else {
+		ASSERT(p->touched[q->last_idx].position < t->position);
+		p->touched[q->last_idx].next_idx = idx;
+	}
+	q->last_idx = idx;
+}
+
+/* Nothing more will ever come from this closed segment: it leaves its lane's queue, and is freed or waits. */
+static void segment_done(struct ring *r, uint32_t idx)
+{
+	struct ring_publisher *p = &r->publisher;
+	struct ring_touched *t = &p->touched[idx];
+
+	if (t->lane_idx != RING_NO_LANE) {
+		struct ring_queue *q = &stream_of(r, t)->queues[t->lane_idx];
+
+		ASSERT(q->first_idx == idx);
+		q->first_idx = t->next_idx;
+		if (t->next_idx == RING_NO_SEGMENT)
+			q->last_idx = RING_NO_SEGMENT;
+		else
+			queue_front_is(r, t->lane_idx, t->next_idx);
+	}
+	if (t->holds == 0)
+		segment_free(r, idx);
+	else
+		p->waiting_count++;
+}
+
+/* One segment of the round. The word first, then the fill: closed, and loaded after that, the fill is final. */
+static void segment_refresh(struct ring *r, uint32_t idx)
+{
+	struct ring_publisher *p = &r->publisher;
+	struct ring_touched *t = &p->touched[idx];
+	struct ring_segment *seg = &r->segments[idx];
+	uint64_t word = RING_LOAD(&seg->word, acquire);                                    /* A */
+	uint32_t seen = ring_fill_of(r, t->position, RING_LOAD(&seg->committed, acquire)); /* B */
+
+	if (!t->closed && ring_state(word) == RING_SEG_CLAIMED) {
+		t->closed = 1;
+		p->held_count++;
+	}
+	if (seen > t->seen) {
+		stream_of(r, t)->ready_count += t->taken == t->seen;
+		if (t->seen == 0) {
+			t->seen = seen;
+			queue_add(r, idx);
+		} else if (t->taken == t->seen) {
+			t->seen = seen;
+			queue_front_is(r, t->lane_idx, idx);
+		}
+		t->seen = seen;
+	}
+	if (t->closed && t->taken == t->seen)
+		segment_done(r, idx);
+}
+
+/* Of all touched segments that may have more to come, in the order touched. Only after all of them may anything be
+ * taken: with some refreshed and some not, a later segment's message would go before an earlier one's. */
+static void refresh(struct ring *r)
+{
+	struct ring_publisher *p = &r->publisher;
+	uint32_t kept_count = 0;
+
+	for (uint32_t i = 0; i < p->unclosed_count; i++) {
+		uint32_t idx = p->unclosed[i];
+
+		segment_refresh(r, idx);
+		if (!p->touched[idx].closed)
+			p->unclosed[kept_count++] = idx;
+	}
+	p->unclosed_count = kept_count;
+}
+
+/* What the publisher is about in one ring_take. */
+struct taking {
+	struct ring_record **out;
+	uint32_t room;
+	uint32_t count;
+	uint32_t discards_left;
+	uint64_t bytes;         /* of the payloads in out */
+	uint64_t excess_count;  /* unsent messages beyond those to be kept */
+	uint64_t excess_bytes;  /* unsent bytes beyond */
+	uint64_t expired_to_ns; /* commit times before this are too old */
+	uint64_t head;          /* as loaded once: what comes later waits for the next call */
+	uint64_t end;           /* how far this call walks */
+	enum ring_stream_kind kind;
+};
+
+/* The lane with the oldest record to take, and the commit time at which another lane has its turn. */
+static uint32_t oldest_lane(const struct ring_stream *s, uint64_t *until_ns)
+{
+	uint32_t lane_idx = RING_NO_LANE;
+	uint64_t oldest_ns = UINT64_MAX;
+
+	*until_ns = UINT64_MAX;
+	for (uint64_t left = s->ready_lanes; left; left &= left - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(left);
+
+		if (lane_idx == RING_NO_LANE || s->queues[i].front_ns < oldest_ns) {
+			*until_ns = oldest_ns;
+			oldest_ns = s->queues[i].front_ns;
+			lane_idx = i;
+		} else {
+			*until_ns = min_u64(*until_ns, s->queues[i].front_ns);
+		}
+	}
+	return lane_idx;
+}
+
+/* It will never be sent: in a file it must not come back either, behind younger ones that were. */
+static void record_skip(struct ring *r, struct ring_record *rec, _Atomic uint64_t *counter)
+{
+	RING_COUNT_ADD(counter, 1);
+	RING_COUNT_ADD(&r->map->gone_bytes, rec->payload_bytes);
+	ring_done(r, rec);
+}
+
+/* A backlog needs segments to find its oldest message, too. */
+static bool waiting_is_full(const struct ring *r)
+{
+	uint32_t reserved_count = ring_replay_is_done(r) ? 0 : r->limits.lane_count + 1;
+
+	return r->publisher.waiting_count + reserved_count >= r->shape.waiting_limit;
+}
+
+/* One record leaves the front of its lane. False: no room for it, or too many wait for a release. */
+static bool record_pass(struct ring *r, struct ring_touched *t, struct ring_record *rec, struct taking *k)
+{
+	struct ring_map *m = r->map;
+
+	if (k->excess_count > 0 || k->excess_bytes > 0) {
+		if (k->discards_left == 0)
+			return false;
+		k->discards_left--;
+		k->excess_count -= k->excess_count > 0;
+		k->excess_bytes -= min_u64(k->excess_bytes, rec->payload_bytes);
+		record_skip(r, rec, &m->discarded);
+		return true;
+	}
+	if (rec->time_ns < k->expired_to_ns) {
+		if (k->discards_left == 0)
+			return false;
+		k->discards_left--;
+		record_skip(r, rec, &m->expired);
+		r->publisher.streams[k->kind].queues[rec->lane_idx].expired_count++;
+		return true;
+	}
+	if (k->count == k->room || waiting_is_full(r))
+		return false;
+	k->out[k->count++] = rec;
+	k->bytes += rec->payload_bytes;
+	t->holds++;
+	return true;
+}
+
+/* Discards a lane's whole first segment without reading its records, each of which would cost a cache line from
+ * another core: all of it is excess, and all of it is older than what any other lane has. */
+static void discard_whole(struct ring *r, uint32_t idx, uint64_t until_ns, struct taking *k)
+{
+	struct ring_touched *t = &r->publisher.touched[idx];
+	uint64_t record_count, byte_count;
+
+	if ((k->excess_count == 0 && k->excess_bytes == 0) || k->discards_left == 0 || !t->closed ||
+	    t->taken != 0)
+		return;
+	if (until_ns != UINT64_MAX) { /* the lane's next segment begins where this one has ended */
+		if (t->next_idx == RING_NO_SEGMENT || ring_record_at(r, t->next_idx, 0)->time_ns > until_ns)
+			return;
+	}
+	record_count = RING_COUNT_LOAD(&r->segments[idx].record_count);
+	byte_count = RING_COUNT_LOAD(&r->segments[idx].byte_count);
+	if (record_count > k->excess_count && byte_count > k->excess_bytes)
+		return;
+	k->discards_left--;
+	k->excess_count -= min_u64(k->excess_count, record_count);
+	k->excess_bytes -= min_u64(k->excess_bytes, byte_count);
+	RING_COUNT_ADD(&r->map->discarded, record_count);
+	RING_COUNT_ADD(&r->map->gone_bytes, byte_count);
+	t->taken = t->seen;
+}
+
+/* Takes from one lane's first segment until another lane is older. False: stop altogether. */
+static bool take_run(struct ring *r, uint32_t lane_idx, uint64_t until_ns, struct taking *k)
+{
+	struct ring_stream *s = &r->publisher.streams[k->kind];
+	struct ring_queue *q = &s->queues[lane_idx];
+	uint32_t idx = q->first_idx;
+	struct ring_touched *t = &r->publisher.touched[idx];
+
+	discard_whole(r, idx, until_ns, k);
+	while (t->taken < t->seen) {
+		struct ring_record *rec = ring_record_at(r, idx, t->taken);
+		uint32_t units = ring_record_units(rec->headroom_bytes, rec->payload_bytes);
+
+		q->front_ns = rec->time_ns;
+		if (rec->time_ns > until_ns)
+			return true;
+		/* Past the end it is the next segment, or nothing: a prefetch does not fault. */
+		__builtin_prefetch((const uint8_t *)rec + 4ull * units * RING_UNIT_BYTES, 1);
+		if (!record_pass(r, t, rec, k))
+			return false;
+		t->taken += units;
+	}
+	ASSERT(t->taken == t->seen);
+	s->ready_count--;
+	s->ready_lanes &= ~(1ull << lane_idx);
+	if (t->closed)
+		segment_done(r, idx);
+	return true;
+}
+
+/* Takes what the last round saw, oldest first. It ends early when so few segments are left to choose from that an
+ * untouched one may have an older message: lane_count + 1 segments with something left have two of one lane, the
+ * first of which is older than whatever was opened after the second. False: stop altogether. */
+static bool take_seen(struct ring *r, struct taking *k)
+{
+	const struct ring_stream *s = &r->publisher.streams[k->kind];
+	uint64_t until_ns;
+
+	while (s->ready_lanes) {
+		uint32_t lane_idx;
+
+		if (s->ready_count <= r->limits.lane_count && can_walk(r, k->kind, k->end))
+			return true;
+		lane_idx = oldest_lane(s, &until_ns);
+		if (!take_run(r, lane_idx, until_ns, k))
+			return false;
+	}
+	return true;
+}
+
+static uint64_t over(uint64_t resident, uint64_t kept)
+{
+	return resident > kept ? resident - kept : 0;
+}
+
+/* What is beyond the limits goes from the backlog as long as there is one: it is the oldest. */
+static void excess_find(const struct ring *r, struct taking *k)
+{
+	uint64_t keep_bytes = RING_COUNT_LOAD(&r->keep_bytes);
+
+	k->excess_count = k->excess_bytes = 0;
+	if (k->kind == RING_LIVE && !ring_replay_is_done(r))
+		return;
+	k->excess_count = over(ring_resident_count(r), RING_COUNT_LOAD(&r->keep_messages) + k->count);
+	if (keep_bytes > 0)
+		k->excess_bytes = over(ring_resident_bytes(r), keep_bytes + k->bytes);
+}
+
+/* How far a stream goes. */
+static uint64_t end_of(const struct ring *r, enum ring_stream_kind kind, uint64_t head)
+{
+	if (kind == RING_REPLAY)
+		return r->publisher.split;
+	return r->publisher.split_is_due ? r->publisher.streams[RING_LIVE].next : head;
+}
+
+/* Rounds, until there is no room, or nothing is left up to the end. Each walks on, or takes: with more to walk to, the
+ * walk stops only at window_count segments that have something, and these are more than lane_count. */
+static uint32_t take(struct ring *r, enum ring_stream_kind kind, struct ring_record **out, uint32_t room,
+		     struct mono now)
+{
+	struct taking k = {.out = out, .room = room, .discards_left = DISCARDS_A_CALL, .kind = kind};
+	uint64_t keep_age_ns = RING_COUNT_LOAD(&r->keep_age_ns);
+
+	if (keep_age_ns > 0 && now.ns > keep_age_ns)
+		k.expired_to_ns = now.ns - keep_age_ns;
+	k.head = RING_LOAD(&r->map->head, acquire); /* C; once: what comes later waits for the next call */
+	k.end = end_of(r, kind, k.head);
+	do {
+		excess_find(r, &k);
+		walk(r, kind, k.head, k.end);
+		refresh(r);
+	} while (take_seen(r, &k) && can_walk(r, kind, k.end));
+	RING_COUNT_ADD(&r->map->taken, k.count);
+	RING_COUNT_ADD(&r->map->gone_bytes, k.bytes);
+	return k.count;
+}
+
+uint32_t ring_take(struct ring *r, struct ring_record **out, uint32_t room, struct mono now)
+{
+	uint32_t count;
+
+	if (!ring_replay_is_done(r))
+		(void)take(r, RING_REPLAY, NULL, 0, now); /* the oldest may be too old, or too many */
+	else if (RING_COUNT_LOAD(&r->publisher.is_split))
+		atomic_store_explicit(&r->publisher.is_split, false, memory_order_relaxed);
+	count = take(r, RING_LIVE, out, room, now);
+	RING_COUNT_ADD(&r->publisher.live_taken, count);
+	return count;
+}
+
+uint32_t ring_take_replay(struct ring *r, struct ring_record **out, uint32_t room, struct mono now)
+{
+	return ring_replay_is_done(r) ? 0 : take(r, RING_REPLAY, out, room, now);
+}
+
+bool ring_replay_is_done(const struct ring *r)
+{
+	const struct ring_stream *s = &r->publisher.streams[RING_REPLAY];
+
+	return s->ready_count == 0 && s->next == r->publisher.split;
+}
+
+/* Segments that are touched, closed, and not taken to their end: of the live stream as it was until now. */
+static bool has_leftovers(const struct ring *r)
+{
+	const struct ring_publisher *p = &r->publisher;
+
+	for (uint32_t i = 0; i < r->limits.lane_count; i++) {
+		uint32_t idx = p->streams[RING_LIVE].queues[i].first_idx;
+
+		if (idx != RING_NO_SEGMENT && p->touched[idx].closed)
+			return true;
+	}
+	return false;
+}
+
+/* The lane's closed segments leave the live stream for the backlog, which has nothing else yet. */
+static void lane_split(struct ring *r, uint32_t lane_idx)
+{
+	struct ring_publisher *p = &r->publisher;
+	struct ring_queue *live = &p->streams[RING_LIVE].queues[lane_idx];
+	struct ring_queue *old = &p->streams[RING_REPLAY].queues[lane_idx];
+
+	old->expired_count += live->expired_count;
+	live->expired_count = 0;
+	while (live->first_idx != RING_NO_SEGMENT && p->touched[live->first_idx].closed) {
+		uint32_t idx = live->first_idx;
+		struct ring_touched *t = &p->touched[idx];
+
+		ASSERT(t->taken < t->seen); /* or it would not be in the queue */
+		live->first_idx = t->next_idx;
+		p->streams[RING_LIVE].ready_count--;
+		p->streams[RING_REPLAY].ready_count++;
+		t->stream = RING_REPLAY;
+		t->next_idx = RING_NO_SEGMENT;
+		if (old->first_idx == RING_NO_SEGMENT)
+			queue_front_is(r, lane_idx, idx);
+		else
+			p->touched[old->last_idx].next_idx = idx;
+		old->last_idx = idx;
+	}
+	p->streams[RING_LIVE].ready_lanes &= ~(1ull << lane_idx);
+	if (live->first_idx == RING_NO_SEGMENT)
+		live->last_idx = RING_NO_SEGMENT;
+	else if (p->touched[live->first_idx].taken < p->touched[live->first_idx].seen)
+		queue_front_is(r, lane_idx, live->first_idx);
+}
+
+/* The live stream goes on at head. What is open behind it is touched: its sampler goes on writing there. A sampler that is
+ * late and opens behind head after that is found by the walk of the backlog, and then counts as live, too. */
+bool ring_split(struct ring *r)
+{
+	struct ring_publisher *p = &r->publisher;
+	uint64_t head = RING_LOAD(&r->map->head, acquire); /* C */
+	uint64_t live_made = 0;
+
+	refresh(r); /* after head was loaded: what is open now is its lane's last segment before head */
+	/* In the backlog they would come behind what it has not walked to yet, though some of that is younger. */
+	p->split_is_due = !ring_replay_is_done(r) && has_leftovers(r);
+	if (p->split_is_due)
+		return false;
+	if (p->streams[RING_REPLAY].next == p->split)
+		p->streams[RING_REPLAY].next = p->streams[RING_LIVE].next;
+	p->split = p->streams[RING_LIVE].next = head;
+	for (uint32_t i = 0; i < r->limits.lane_count; i++) {
+		lane_split(r, i);
+		live_made += RING_COUNT_LOAD(&r->lane_counts[i].committed);
+	}
+	for (uint32_t idx = 0; idx < r->shape.segment_count; idx++) {
+		struct ring_segment *seg = &r->segments[idx];
+		uint64_t word = RING_LOAD(&seg->word, acquire); /* A */
+
+		if (ring_state(word) == RING_SEG_OPEN && ring_position(word) < head &&
+		    RING_CAS(&seg->word, word, ring_word(ring_position(word), RING_SEG_HELD),
+			     acq_rel)) /* A */
+			segment_touched(r, RING_LIVE, idx, ring_position(word), RING_SEG_OPEN);
+	}
+	atomic_store_explicit(&p->live_made, live_made, memory_order_relaxed);
+	atomic_store_explicit(&p->live_taken, 0, memory_order_relaxed);
+	atomic_store_explicit(&p->is_split, true, memory_order_relaxed);
+	return true;
+}
+
+void ring_release(struct ring *r, struct ring_record *rec)
+{
+	struct ring_publisher *p = &r->publisher;
+	struct ring_touched *t = &p->touched[rec->segment_idx];
+
+	ASSERT(rec->segment_idx < r->shape.segment_count);
+	ASSERT(t->mine);
+	ASSERT(t->holds > 0);
+	if (r->in_file)
+		rec->flags |= RING_RECORD_DONE; /* before the segment may be freed */
+	RING_COUNT_ADD(&r->map->released, 1);
+	t->holds--;
+	/* Not closed, or closed since the last round: the next round finds it. */
+	if (t->holds == 0 && t->closed && t->taken == t->seen) {
+		ASSERT(p->waiting_count > 0);
+		p->waiting_count--;
+		segment_free(r, rec->segment_idx);
+	}
+}
+
+void ring_give_up(struct ring *r, struct ring_record *rec)
+{
+	RING_COUNT_ADD(&r->map->discarded, 1); /* first: an observer may count it twice, never not at all */
+	RING_COUNT_ADD(&r->map->taken, UINT64_MAX);
+	RING_COUNT_ADD(&r->map->released, UINT64_MAX);
+	ring_release(r, rec);
+}
+
+void ring_done(struct ring *r, struct ring_record *rec)
+{
+	if (r->in_file)
+		rec->flags |= RING_RECORD_DONE;
+}
+
+void ring_expire(struct ring *r, struct ring_record *rec)
+{
+	RING_COUNT_ADD(&r->map->expired, 1); /* first, as in ring_give_up */
+	RING_COUNT_ADD(&r->map->taken, UINT64_MAX);
+	RING_COUNT_ADD(&r->map->released, UINT64_MAX);
+	ring_release(r, rec);
+}
+
+/* May more be found in what the publisher has touched than it has seen? */
+static bool fills_are_seen(const struct ring *r)
+{
+	const struct ring_publisher *p = &r->publisher;
+
+	for (uint32_t i = 0; i < p->unclosed_count; i++) {
+		uint32_t idx = p->unclosed[i];
+		uint64_t committed = RING_LOAD(&r->segments[idx].committed, acquire); /* B */
+
+		if (ring_fill_of(r, p->touched[idx].position, committed) != p->touched[idx].seen)
+			return false;
+	}
+	return true;
+}
+
+/* A committed message lies in a segment whose position head has passed: the publisher has walked by all of these, and
+ * taken what there was in those that it found. The others have a later turn: what they had is overwritten. */
+bool ring_drained(const struct ring *r)
+{
+	const struct ring_stream *s = &r->publisher.streams[RING_LIVE];
+
+	return ring_replay_is_done(r) && s->ready_count == 0 &&
+	       RING_LOAD(&r->map->head, acquire) == s->next && fills_are_seen(r); /* C */
+}
+
+bool ring_idle(struct ring *r)
+{
+	const struct ring_publisher *p = &r->publisher;
+	const struct ring_stream *s = &p->streams[RING_LIVE];
+
+	if (waiting_is_full(r))
+		return true; /* until a release */
+	if (s->ready_count > 0)
+		return false;
+	if (p->held_count < r->shape.held_limit && RING_LOAD(&r->map->head, acquire) != s->next) /* C */
+		return false;
+	return fills_are_seen(r);
+}
