@@ -47,9 +47,10 @@ struct target_metrics {
 	struct counter inflight;
 };
 
-/* Written by the ring's sides; a snapshot of struct ring_counts. */
+/* Written by the ring's sides; a snapshot of struct ring_counts, and of what tools/file_watch.h says. */
 struct ring_metrics {
 	struct counter made, taken, overwritten, expired, dropped, buffered;
+	struct counter in_file, file_trouble, session_trouble;
 };
 
 /* Written by the line's sampler. */

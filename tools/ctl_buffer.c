@@ -62,6 +62,22 @@ static void print_file(const json_t *file)
 	putchar('\n');
 }
 
+/* in file | in memory: what is wrong with that. */
+static void print_place(const json_t *result, const char *what)
+{
+	const json_t *place = json_object_get(result, what);
+	const char *state = ctl_text_in(place, "state");
+
+	if (!json_is_object(place))
+		return;
+	printf("%-11sin %s", what, ctl_text_in(place, "where"));
+	if (strcmp(state, "ok") != 0) {
+		fputs(": ", stdout);
+		ctl_print_text(state, stdout);
+	}
+	putchar('\n');
+}
+
 static void print_lost(const json_t *b)
 {
 	static const char *const reasons[] = {"overwritten", "expired", "refused", "oversized", "no_room"};
@@ -117,6 +133,8 @@ void ctl_show_buffer(const json_t *result)
 	print_fill(result);
 	print_forecast(result);
 	print_file(json_object_get(result, "file"));
+	print_place(result, "buffer");
+	print_place(result, "session");
 	print_lost(result);
 	print_gaps(json_object_get(result, "gaps"));
 }

@@ -131,6 +131,31 @@ static void print_targets(const json_t *targets)
 	ctl_table_print(&t, stdout);
 }
 
+static void print_place(const json_t *target, const char *what)
+{
+	const char *state = ctl_text_in(json_object_get(target, what), "state");
+
+	if (!*state || !strcmp(state, "ok"))
+		return;
+	ctl_print_text(ctl_text_in(target, "name"), stdout);
+	fputs(": ", stdout);
+	ctl_print_text(state, stdout);
+	putchar('\n');
+}
+
+/* What is not where it should be; a column of its own would be empty nearly always. */
+static void print_places(const json_t *targets)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(targets, i, one)
+	{
+		print_place(one, "buffer");
+		print_place(one, "session");
+	}
+}
+
 static void print_lines(const json_t *lines)
 {
 	static const struct ctl_column columns[] = {
@@ -223,6 +248,7 @@ void ctl_show_status(const json_t *result)
 	printf(", up %s, licence %s\n\n", ctl_duration_text(text, number_in(result, "uptime_s")),
 	       ctl_text_in(result, "licence"));
 	print_targets(json_object_get(result, "targets"));
+	print_places(json_object_get(result, "targets"));
 	putchar('\n');
 	print_lines(json_object_get(result, "lines"));
 	putchar('\n');
@@ -271,6 +297,7 @@ void ctl_show_target_list(const json_t *result)
 	const json_t *targets = json_object_get(result, "targets");
 
 	print_targets(targets);
+	print_places(targets);
 	putchar('\n');
 	print_target_details(targets);
 }

@@ -188,8 +188,9 @@ static int sync_open(struct node *n)
 			.name = cfg_text(n->cfg, n->cfg->targets[i].name),
 			.sync = n->cfg->targets[i].buffer_sync,
 			.interval_ns = n->cfg->targets[i].buffer_sync_interval_ns,
-			.session_handle = node_target(n, i)->session_file.handle,
+			.session = &node_target(n, i)->session_file,
 			.do_sync = node_sync_disk,
+			.do_look = file_look,
 		};
 	rc = node_sync_open(&n->sync, rings, count);
 	free(rings);

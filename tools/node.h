@@ -47,7 +47,7 @@ struct node {
 	struct publisher **publisher_of_target;
 	uint32_t *slot_of_target;
 	struct node_thread *publisher_threads, *sampler_threads;
-	struct node_sync *sync;                  /* NULL: no ring is synced to a disk */
+	struct node_sync *sync;                  /* NULL: no target has a file */
 	uint32_t publisher_count, sampler_count; /* that are open */
 	bool *target_on, *package_on;            /* control thread: switches, by target and by package */
 	struct node_rates *rates;                /* control thread: by target */

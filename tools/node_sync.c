@@ -12,14 +12,15 @@
 
 /* With sync: each, how long a message may go unnoticed: nobody tells us, because that would cost the sampler. */
 #define LOOK_NS            (2 * NS_PER_MS)
+#define FILES_NS           NS_PER_S /* how long a file may be gone unnoticed */
 #define THREAD_STACK_BYTES (128u << 10)
 
 struct ring_state {
 	struct node_sync_ring ring;
 	uint64_t synced; /* what had happened to messages when the last sync began */
-	struct mono next;
+	struct mono next_sync, next_look;
 	int failed; /* errno of the last sync */
-	struct shared_text text;
+	struct file_watch file, session;
 };
 
 struct node_sync {
@@ -32,6 +33,24 @@ struct node_sync {
 	bool stopping; /* with the lock */
 };
 
+static bool is_kept(const struct node_sync_ring *r)
+{
+	return r->file->handle >= 0 || r->session->handle >= 0;
+}
+
+static void ring_open_state(struct ring_state *r, const struct node_sync_ring *ring)
+{
+	const struct ring_file *f = ring->file;
+	const struct session_file *session = ring->session;
+
+	r->ring = *ring;
+	if (f->handle < 0 || ring->sync == CFG_SYNC_NEVER)
+		r->next_sync = MONO_NEVER;
+	file_watch_open(&r->file, ring->name, "ring", f->handle, f->path, f->guard, ring->do_look);
+	file_watch_open(&r->session, ring->name, "session", session->handle, session->path, session->guard,
+			ring->do_look);
+}
+
 int node_sync_open(struct node_sync **out, const struct node_sync_ring *rings, uint32_t count)
 {
 	struct node_sync *s;
@@ -40,7 +59,7 @@ int node_sync_open(struct node_sync **out, const struct node_sync_ring *rings, u
 
 	*out = NULL;
 	for (uint32_t i = 0; i < count; i++)
-		used_count += rings[i].file->handle >= 0 && rings[i].sync != CFG_SYNC_NEVER;
+		used_count += is_kept(&rings[i]);
 	if (used_count == 0)
 		return 0;
 	s = calloc(1, sizeof(*s));
@@ -51,8 +70,8 @@ int node_sync_open(struct node_sync **out, const struct node_sync_ring *rings, u
 		return -ENOMEM;
 	}
 	for (uint32_t i = 0; i < count; i++)
-		if (rings[i].file->handle >= 0 && rings[i].sync != CFG_SYNC_NEVER)
-			s->rings[s->count++].ring = rings[i];
+		if (is_kept(&rings[i]))
+			ring_open_state(&s->rings[s->count++], &rings[i]);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the clock of struct mono */
@@ -74,24 +93,6 @@ void node_sync_close(struct node_sync *s)
 
 /* --- syncing ---------------------------------------------------------------------------------------------------------- */
 
-static void tell(struct ring_state *r, int failed)
-{
-	char text[SHARED_TEXT_BYTES] = "";
-
-	if (failed == r->failed)
-		return;
-	r->failed = failed;
-	if (failed) {
-		snprintf(text, sizeof(text), "the ring file cannot be synced: %s", strerror(-failed));
-		LOG_WARN("ring",
-			 "target=%s synced=0 reason=\"%s: what is made would not survive a loss of power\"",
-			 r->ring.name, strerror(-failed));
-	} else {
-		LOG_INFO("ring", "target=%s synced=1", r->ring.name);
-	}
-	shared_text_set(&r->text, text);
-}
-
 int node_sync_disk(const struct ring_file *file, int session_handle)
 {
 	int rc = ring_file_sync(file);
@@ -104,27 +105,38 @@ int node_sync_disk(const struct ring_file *file, int session_handle)
 /* Counted before the sync begins: what happens during it waits for the next. */
 static void sync_one(struct ring_state *r, uint64_t happened)
 {
-	int rc = r->ring.do_sync(r->ring.file, r->ring.session_handle);
+	int rc = r->ring.do_sync(r->ring.file, r->ring.session->handle);
 
 	if (rc == 0)
 		r->synced = happened;
-	tell(r, rc);
+	r->failed = rc;
+	file_watch_synced(&r->file, rc);
 }
 
-static struct mono step_one(struct ring_state *r, struct mono now)
+static struct mono step_sync(struct ring_state *r, struct mono now)
 {
 	uint64_t pause_ns = r->ring.sync == CFG_SYNC_EACH && r->failed == 0 ? LOOK_NS : r->ring.interval_ns;
 	struct ring_counts counts;
 	uint64_t happened;
 
-	if (!mono_reached(now, r->next))
-		return r->next;
+	if (!mono_reached(now, r->next_sync))
+		return r->next_sync;
 	counts = ring_counts(r->ring.file->ring);
 	happened = counts.made + counts.taken;
 	if (happened != r->synced)
 		sync_one(r, happened);
-	r->next = mono_add(now, pause_ns);
-	return r->next;
+	r->next_sync = mono_add(now, pause_ns);
+	return r->next_sync;
+}
+
+static struct mono step_look(struct ring_state *r, struct mono now)
+{
+	if (!mono_reached(now, r->next_look))
+		return r->next_look;
+	file_watch_look(&r->file);
+	file_watch_look(&r->session);
+	r->next_look = mono_add(now, FILES_NS);
+	return r->next_look;
 }
 
 struct mono node_sync_step(struct node_sync *s, struct mono now)
@@ -132,7 +144,7 @@ struct mono node_sync_step(struct node_sync *s, struct mono now)
 	struct mono next = MONO_NEVER;
 
 	for (uint32_t i = 0; i < s->count; i++)
-		next = mono_min(next, step_one(&s->rings[i], now));
+		next = mono_min(next, mono_min(step_look(&s->rings[i], now), step_sync(&s->rings[i], now)));
 	return next;
 }
 
@@ -162,7 +174,8 @@ static void *sync_main(void *arg)
 	while (wait_until(s, node_sync_step(s, clock_mono())))
 		;
 	for (uint32_t i = 0; i < s->count; i++)
-		s->rings[i].next = (struct mono){0};
+		if (s->rings[i].next_sync.ns != MONO_NEVER.ns)
+			s->rings[i].next_sync = (struct mono){0};
 	(void)node_sync_step(s, clock_mono()); /* what the others made before they ended */
 	log_thread_close();
 	return NULL;
@@ -195,10 +208,22 @@ void node_sync_stop(struct node_sync *s)
 	s->running = false;
 }
 
-void node_sync_text(const struct node_sync *s, const struct ring_file *file, char out[SHARED_TEXT_BYTES])
+enum file_state node_sync_ring_state(const struct node_sync *s, const struct ring_file *file,
+				     char text[SHARED_TEXT_BYTES])
 {
-	out[0] = 0;
 	for (uint32_t i = 0; s && i < s->count; i++)
-		if (s->rings[i].ring.file == file)
-			shared_text_get(&s->rings[i].text, out);
+		if (s->rings[i].ring.file == file && file->handle >= 0)
+			return file_watch_get(&s->rings[i].file, text);
+	text[0] = 0;
+	return FILE_NOT_ASKED;
+}
+
+enum file_state node_sync_session_state(const struct node_sync *s, const struct session_file *session,
+					char text[SHARED_TEXT_BYTES])
+{
+	for (uint32_t i = 0; s && i < s->count; i++)
+		if (s->rings[i].ring.session == session && session->handle >= 0)
+			return file_watch_get(&s->rings[i].session, text);
+	text[0] = 0;
+	return FILE_NOT_ASKED;
 }

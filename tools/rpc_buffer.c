@@ -1,6 +1,8 @@
 /* `buffer.read`: what waits for a target, how long its buffer lasts, and what was lost. */
 #include "tools/rpc_priv.h"
 
+#include <stdio.h>
+
 #include "core/time_text.h"
 
 /* Later than any calendar that a JSON reader knows: as good as never. */
@@ -120,6 +122,50 @@ static json_t *file_of(const struct node *n, uint32_t target_idx)
 			 rpc_integer(f->unfit_count));
 }
 
+/* --- where it is ------------------------------------------------------------------------------------------------------ */
+
+enum file_state rpc_ring_state(const struct node *n, uint32_t target_idx, char text[SHARED_TEXT_BYTES])
+{
+	const struct target *t = node_target(n, target_idx);
+
+	if (!t->config->buffer_path || t->ring_file.handle >= 0)
+		return node_sync_ring_state(n->sync, &t->ring_file, text);
+	snprintf(text, SHARED_TEXT_BYTES, "%s", t->ring_file.state);
+	return FILE_NOT_MADE;
+}
+
+enum file_state rpc_session_state(const struct node *n, uint32_t target_idx, char text[SHARED_TEXT_BYTES])
+{
+	const struct target *t = node_target(n, target_idx);
+	const char *state = t->session_file.state;
+
+	if (t->config->clean_start || t->session_file.handle >= 0)
+		return node_sync_session_state(n->sync, &t->session_file, text);
+	snprintf(text, SHARED_TEXT_BYTES, "%s",
+		 *state ? state : "in memory, because there is no state directory");
+	return FILE_NOT_MADE;
+}
+
+static json_t *place_of(enum file_state state, char text[SHARED_TEXT_BYTES])
+{
+	return json_pack("{s:s, s:o}", "where", file_state_survives(state) ? "file" : "memory", "state",
+			 file_state_is_good(state) ? json_string("ok") : rpc_text(text));
+}
+
+json_t *rpc_ring_place(const struct node *n, uint32_t target_idx)
+{
+	char text[SHARED_TEXT_BYTES];
+
+	return place_of(rpc_ring_state(n, target_idx, text), text);
+}
+
+json_t *rpc_session_place(const struct node *n, uint32_t target_idx)
+{
+	char text[SHARED_TEXT_BYTES];
+
+	return place_of(rpc_session_state(n, target_idx, text), text);
+}
+
 /* --- the method ------------------------------------------------------------------------------------------------------- */
 
 static json_t *buffer_of(const struct node *n, uint32_t target_idx)
@@ -134,15 +180,17 @@ static json_t *buffer_of(const struct node *n, uint32_t target_idx)
 
 	rpc_forecast_get(n, target_idx, &forecast);
 	return json_pack(
-		"{s:s, s:s, s:I, s:I, s:f, s:b, s:f, s:f, s:o, s:o, s:o, s:f, s:o, s:I, s:I, s:o, s:I, s:o}",
+		"{s:s, s:s, s:I, s:I, s:f, s:b, s:f, s:f, s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:I, s:I, s:o, "
+		"s:I, s:o}",
 		"target", cfg_text(n->cfg, c->name), "state", target_state_text(target_state(t)), "capacity",
 		(json_int_t)c->buffer_messages, "buffered", rpc_integer(buffered), "fill_percent",
 		100.0 * (double)buffered / (double)c->buffer_messages, "full", (int)forecast.is_full, "rate",
 		forecast.rate, "sent_rate", rate_get(&n->rates[target_idx].sent), "message_bytes",
 		sent ? json_real((double)counter_get(&t->metrics.sent_bytes) / (double)sent) : json_null(),
 		"holds_s", forecast.holds_s, "full_at", forecast.full_at, "max_age_s",
-		(double)c->buffer_max_age_ns / (double)NS_PER_S, "file", file_of(n, target_idx),
-		"memory_bytes", rpc_integer(ring_size_bytes(&limits)), "made", rpc_integer(ring.made), "lost",
+		(double)c->buffer_max_age_ns / (double)NS_PER_S, "file", file_of(n, target_idx), "buffer",
+		rpc_ring_place(n, target_idx), "session", rpc_session_place(n, target_idx), "memory_bytes",
+		rpc_integer(ring_size_bytes(&limits)), "made", rpc_integer(ring.made), "lost",
 		lost_of(&t->metrics), "unlocated", unlocated_of(&t->metrics, &ring), "gaps",
 		gaps_of(t->losses));
 }

@@ -39,9 +39,13 @@ static void row_name(const struct metric_row *row, char out[ROW_NAME_BYTES])
 		 row->kind == METRIC_COUNTER ? "_total" : "");
 }
 
-static void ring_snapshot(const struct ring *r, struct ring_metrics *out)
+static void ring_snapshot(const struct node *n, uint32_t target_idx, struct ring_metrics *out)
 {
+	const struct ring *r = n->rings[target_idx];
 	struct ring_counts counts = ring_counts_outside(r);
+	char text[SHARED_TEXT_BYTES];
+	enum file_state file = rpc_ring_state(n, target_idx, text);
+	enum file_state session = rpc_session_state(n, target_idx, text);
 
 	*out = (struct ring_metrics){0};
 	counter_set(&out->made, counts.made);
@@ -50,6 +54,9 @@ static void ring_snapshot(const struct ring *r, struct ring_metrics *out)
 	counter_set(&out->expired, counts.expired);
 	counter_set(&out->dropped, counts.dropped);
 	counter_set(&out->buffered, ring_backlog(r));
+	counter_set(&out->in_file, file_state_survives(file));
+	counter_set(&out->file_trouble, !file_state_is_good(file));
+	counter_set(&out->session_trouble, !file_state_is_good(session));
 }
 
 /* --- values --------------------------------------------------------------------------------------------------------- */
@@ -87,7 +94,7 @@ static void collect_node(struct collector *c, const struct node *n)
 		const char *name = cfg_text(cfg, cfg->targets[i].name);
 		struct ring_metrics ring;
 
-		ring_snapshot(n->rings[i], &ring);
+		ring_snapshot(n, i, &ring);
 		collect(c, METRIC_TARGET, (struct subject){name, &node_target(n, i)->metrics});
 		collect(c, METRIC_RING, (struct subject){name, &ring});
 	}

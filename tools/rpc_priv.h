@@ -93,6 +93,13 @@ struct rpc_forecast {
 };
 void rpc_forecast_get(const struct node *n, uint32_t target_idx, struct rpc_forecast *out);
 
+/* Of a target's ring and of its session: "" or what is not as the configuration asks. */
+enum file_state rpc_ring_state(const struct node *n, uint32_t target_idx, char text[SHARED_TEXT_BYTES]);
+enum file_state rpc_session_state(const struct node *n, uint32_t target_idx, char text[SHARED_TEXT_BYTES]);
+/* {"where":"memory" or "file","state":"ok" or the text}; NULL: no memory. */
+json_t *rpc_ring_place(const struct node *n, uint32_t target_idx);
+json_t *rpc_session_place(const struct node *n, uint32_t target_idx);
+
 /* A counter as a JSON integer, which has 63 bits. */
 static inline json_int_t rpc_integer(uint64_t value)
 {

@@ -33,7 +33,8 @@ static json_t *target_of(const struct node *n, uint32_t target_idx, size_t *room
 	rpc_subscriptions_get(n, target_idx, room_bytes, &subs);
 	return json_pack(
 		"{s:s, s:s, s:o, s:o, s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o}",
+		"s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o, "
+		"s:o, s:o}",
 		"name", cfg_text(n->cfg, c->name), "state", target_state_text(target_state(t)), "reason",
 		rpc_text(reason), "url", rpc_text(url), "description", cfg_text(n->cfg, c->description),
 		"package", cfg_text(n->cfg, c->package), "package_enabled",
@@ -50,7 +51,8 @@ static json_t *target_of(const struct node *n, uint32_t target_idx, size_t *room
 		"disconnects", count_of(&m->disconnects), "redirects", count_of(&m->redirects), "subscribed",
 		(json_int_t)subs.subscribed, "refused_subscriptions", (json_int_t)subs.refused,
 		"subscriptions_total", (json_int_t)subs.total, "rate", forecast.rate, "holds_s",
-		forecast.holds_s, "full_at", forecast.full_at, "subscriptions", subs.list);
+		forecast.holds_s, "full_at", forecast.full_at, "buffer", rpc_ring_place(n, target_idx),
+		"session", rpc_session_place(n, target_idx), "subscriptions", subs.list);
 }
 
 static const char *kind_of(enum cfg_line_kind kind)

@@ -307,10 +307,17 @@ ctl() {
 	"$build/ringctl" --socket "$socket" "$@"
 }
 
-# A field of the target, line, sampler or publisher with this name, from the status as it is now; not of its subscriptions.
+# A field of the target, line, sampler or publisher with this name, from the status as it is now; not of its subscriptions
+# and of where its files are.
 status_of() { # NAME FIELD
-	ctl --json status | tr -d '\n' | sed -E 's/\{"filter":[^{}]*\}//g' | grep -oE "\\{[^{}]*\"name\": ?\"$1\"[^{}]*\\}" |
+	ctl --json status | tr -d '\n' | sed -E 's/\{"(filter|where)":[^{}]*\}//g' | grep -oE "\\{[^{}]*\"name\": ?\"$1\"[^{}]*\\}" |
 		sed -nE "s/.*\"$2\": ?(\"([^\"]*)\"|([^,} ]*)).*/\\2\\3/p" | head -n 1
+}
+
+# Of a target: `where` or `state` of its `buffer` or `session`.
+place_of() { # NAME buffer|session where|state
+	ctl --json status | tr -d '\n' | sed -E 's/\{"filter":[^{}]*\}//g' | grep -oE "\"name\": ?\"$1\".*" |
+		grep -oE "\"$2\": ?\{[^{}]*\}" | head -n 1 | sed -nE "s/.*\"$3\": ?\"([^\"]*)\".*/\\1/p"
 }
 
 status_is() { # NAME FIELD VALUE

@@ -2,6 +2,7 @@
 #include "tools/node_sync.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -14,6 +15,9 @@ static struct node_sync *s;
 static struct mono now = {.ns = 100 * NS_PER_S};
 static uint32_t sync_count;
 static int sync_answer;
+static struct session_file session = {.handle = 5};
+static enum file_state look_answer = FILE_FINE;
+static uint32_t look_count;
 static bool made_meanwhile;
 
 static void push(void)
@@ -36,10 +40,18 @@ static int sync_here(const struct ring_file *f, int session_handle)
 	return sync_answer;
 }
 
+static enum file_state look_here(int handle, const char *path, const struct map_guard *guard)
+{
+	EXPECT(!path && !guard);
+	look_count++;
+	return handle == file.handle ? look_answer : FILE_FINE;
+}
+
 static int open_with(enum cfg_sync sync)
 {
 	const struct ring_limits limits = {.message_count = 100, .record_bytes_max = 10, .lane_count = 1};
-	const struct node_sync_ring ring = {.session_handle = 5,
+	const struct node_sync_ring ring = {.session = &session,
+					    .do_look = look_here,
 					    .file = &file,
 					    .name = "plant",
 					    .sync = sync,
@@ -135,20 +147,79 @@ TEST(what_is_made_during_a_sync_is_synced_by_the_next)
 	close_all();
 }
 
-TEST(no_thread_is_there_for_rings_that_are_not_synced)
+TEST(a_ring_that_is_not_synced_is_looked_at_once_a_second)
 {
 	EXPECT_EQ(open_with(CFG_SYNC_NEVER), 0);
+	push();
+	EXPECT_EQ(step(), 0);
+	EXPECT_EQ(look_count, 2); /* the ring's file and the session's */
+	pass(NS_PER_S - 1);
+	EXPECT_EQ(step(), 0);
+	EXPECT_EQ(look_count, 2);
+	pass(1);
+	EXPECT_EQ(step(), 0);
+	EXPECT_EQ(look_count, 4);
+	EXPECT_EQ(node_sync_start(s), 0);
+	node_sync_stop(s);
+	EXPECT_EQ(sync_count, 0);
+	close_all();
+}
+
+TEST(a_session_in_a_file_is_looked_at_where_the_ring_is_in_memory)
+{
+	file.handle = -1;
+	EXPECT_EQ(open_with(CFG_SYNC_EACH), 0);
+	push();
+	EXPECT_EQ(step(), 0);
+	EXPECT_EQ(look_count, 1);
+	close_all();
+}
+
+TEST(no_thread_is_there_where_there_is_no_file)
+{
+	file.handle = -1;
+	session.handle = -1;
+	EXPECT_EQ(open_with(CFG_SYNC_EACH), 0);
 	EXPECT(!s);
 	EXPECT_EQ(node_sync_start(s), 0);
 	node_sync_stop(s);
 	close_all();
 }
 
-TEST(a_ring_in_memory_is_not_synced)
+TEST(what_has_become_of_a_file_is_told_until_it_is_well_again)
 {
-	file.handle = -1;
-	EXPECT_EQ(open_with(CFG_SYNC_EACH), 0);
-	EXPECT(!s);
+	char text[SHARED_TEXT_BYTES];
+
+	EXPECT_EQ(open_with(CFG_SYNC_NEVER), 0);
+	EXPECT_EQ(node_sync_ring_state(s, &file, text), FILE_FINE);
+	look_answer = FILE_REMOVED;
+	EXPECT_EQ(step(), 0);
+	EXPECT_EQ(node_sync_ring_state(s, &file, text), FILE_REMOVED);
+	EXPECT_TEXT(
+		text,
+		"the ring file was removed or replaced: in memory, and lost when the daemon ends; a restart "
+		"makes a new one");
+	EXPECT_EQ(node_sync_session_state(s, &session, text), FILE_FINE);
+	EXPECT_TEXT(text, "");
+	look_answer = FILE_FINE;
+	pass(NS_PER_S);
+	EXPECT_EQ(step(), 0);
+	EXPECT_EQ(node_sync_ring_state(s, &file, text), FILE_FINE);
+	EXPECT_TEXT(text, "");
+	close_all();
+}
+
+TEST(a_failed_file_system_says_more_than_the_syncs_that_fail_with_it)
+{
+	char text[SHARED_TEXT_BYTES];
+
+	EXPECT_EQ(open_with(CFG_SYNC_INTERVAL), 0);
+	look_answer = FILE_FAILED;
+	sync_answer = -EROFS;
+	push();
+	EXPECT_EQ(step(), 1);
+	EXPECT_EQ(node_sync_ring_state(s, &file, text), FILE_FAILED);
+	EXPECT(strstr(text, "in memory since then"));
 	close_all();
 }
 
@@ -157,13 +228,15 @@ TEST(a_sync_that_fails_is_said_and_tried_again_after_the_interval)
 	char text[SHARED_TEXT_BYTES];
 
 	EXPECT_EQ(open_with(CFG_SYNC_EACH), 0);
-	node_sync_text(s, &file, text);
+	EXPECT_EQ(node_sync_ring_state(s, &file, text), FILE_FINE);
 	EXPECT_TEXT(text, "");
 	sync_answer = -EIO;
 	push();
 	EXPECT_EQ(step(), 1);
-	node_sync_text(s, &file, text);
-	EXPECT_TEXT(text, "the ring file cannot be synced: Input/output error");
+	EXPECT_EQ(node_sync_ring_state(s, &file, text), FILE_UNSYNCED);
+	EXPECT_TEXT(text,
+		    "the ring file cannot be synced: Input/output error: what is new would not survive a "
+		    "loss of power");
 	pass(INTERVAL_NS);
 	EXPECT_EQ(step(), 1); /* nothing new was made, but nothing is safe either */
 	pass(NS_PER_MS * 10);
@@ -171,7 +244,7 @@ TEST(a_sync_that_fails_is_said_and_tried_again_after_the_interval)
 	sync_answer = 0;
 	pass(INTERVAL_NS);
 	EXPECT_EQ(step(), 1);
-	node_sync_text(s, &file, text);
+	EXPECT_EQ(node_sync_ring_state(s, &file, text), FILE_FINE);
 	EXPECT_TEXT(text, "");
 	close_all();
 }
