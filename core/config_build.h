@@ -131,6 +131,7 @@ void config_check_clients(struct config_build *b);
 void config_check_paths(struct config_build *b);
 void config_check_threads(struct config_build *b);
 void config_check_sources(struct config_build *b);
+void config_check_lanes(struct config_build *b);
 void config_check_filters(struct config_build *b);
 
 /* Parts of those. */

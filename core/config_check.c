@@ -1,7 +1,10 @@
 /* The rules between the keys of lines, devices and tags, and what a thread can carry. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/config_build.h"
+#include "core/ring.h"
 #include "core/units.h"
 
 void config_check_backoff(struct config_build *b, uint32_t group, uint64_t base_ns, uint64_t cap_ns)
@@ -46,6 +49,74 @@ void config_check_threads(struct config_build *b)
 				"a publisher has at most %u targets; add another under `publishers`",
 				CFG_TARGETS_PER_PUBLISHER);
 	}
+}
+
+/* The threads that write to a target, as core/definition_open.c will have them. */
+struct writers {
+	uint64_t samplers, publishers; /* a bit each */
+};
+
+static_assert(CFG_SAMPLERS_MAX <= 64 && CFG_PUBLISHERS_MAX <= 64, "a thread is a bit of struct writers");
+
+static void add_publisher_of(struct config_build *b, struct writers *w, uint32_t target_idx)
+{
+	if (target_idx < b->cfg->target_count &&
+	    b->cfg->targets[target_idx].publisher_idx < CFG_PUBLISHERS_MAX)
+		w->publishers |= 1ull << b->cfg->targets[target_idx].publisher_idx;
+}
+
+static void add_tag(struct config_build *b, struct writers *w, uint32_t tag_idx)
+{
+	const struct cfg *c = b->cfg;
+	uint32_t line_idx = c->devices[c->tags[tag_idx].device_idx].line_idx;
+
+	if (line_idx >= c->line_count)
+		add_publisher_of(b, w, b->sources[tag_idx]);
+	else if (c->lines[line_idx].sampler_idx < CFG_SAMPLERS_MAX)
+		w->samplers |= 1ull << c->lines[line_idx].sampler_idx;
+}
+
+static void add_definition(struct config_build *b, struct writers *writers, const struct cfg_definition *d)
+{
+	uint32_t to_idx = d->mode == CFG_MODE_SUBSCRIBE ? d->subscribe.forward.target_idx : d->target_idx;
+
+	if (to_idx >= b->cfg->target_count)
+		return;
+	if (d->mode == CFG_MODE_SUBSCRIBE)
+		add_publisher_of(b, &writers[to_idx], d->target_idx);
+	for (uint32_t i = 0; d->mode != CFG_MODE_SUBSCRIBE && i < d->ref_count; i++)
+		add_tag(b, &writers[to_idx], b->cfg->refs[d->ref_first + i]);
+}
+
+/* Each has a lane of the target's ring; so have the messages that a file brings. */
+void config_check_lanes(struct config_build *b)
+{
+	const struct cfg *c = b->cfg;
+	struct writers *writers = calloc((size_t)c->target_count + 1, sizeof(writers[0]));
+
+	if (!writers) {
+		b->rc = -ENOMEM;
+		return;
+	}
+	for (uint32_t i = 0; i < c->definition_count; i++)
+		add_definition(b, writers, &c->definitions[i]);
+	for (uint32_t i = 0; i < c->target_count; i++) {
+		const struct cfg_target *t = &c->targets[i];
+		uint32_t count, count_max = RING_LANES_MAX - (t->buffer_path ? 1 : 0);
+
+		if (t->buffer_loss_topic)
+			add_publisher_of(b, &writers[i], i);
+		count = (uint32_t)(__builtin_popcountll(writers[i].samplers) +
+				   __builtin_popcountll(writers[i].publishers));
+		if (count > count_max)
+			config_complain_at(
+				b, t->place.line, t->place.column,
+				"%u samplers and publishers write to this target, and its buffer has "
+				"room for %u%s; let fewer samplers read what is published there, or "
+				"add another target",
+				count, count_max, t->buffer_path ? " with a `path`" : "");
+	}
+	free(writers);
 }
 
 void config_check_line(struct config_build *b, struct cfg_line *l, uint32_t node)

@@ -423,6 +423,7 @@ static void read_definitions(struct config_build *b)
 		return;
 	config_check_filters(b);
 	config_check_sources(b);
+	config_check_lanes(b);
 }
 
 static void read_sections(struct config_build *b)

@@ -792,3 +792,47 @@ TEST(the_schema_is_printed_with_every_key)
 	EXPECT_EQ(line_count, schema_key_count + 1);
 	fclose(f);
 }
+
+/* A sampler and a line each, all to one target; and a target more, whose publisher forwards to it. */
+static const char *many_writers(uint32_t sampler_count, const char *buffer, const char *forward)
+{
+	static char yaml[16384];
+	size_t at = 0;
+
+#define ADD(...) at += (size_t)snprintf(yaml + at, sizeof(yaml) - at, __VA_ARGS__)
+	ADD("publishers: [{name: p}, {name: q}]\nsamplers:\n");
+	for (uint32_t i = 0; i < sampler_count; i++)
+		ADD("  - {name: s%u}\n", i);
+	ADD("targets:\n  - {name: other, url: 'mqtt://x', publisher: q}\n"
+	    "  - {name: plant, url: 'mqtt://x', publisher: p, %s}\nlines:\n",
+	    buffer);
+	for (uint32_t i = 0; i < sampler_count; i++)
+		ADD("  - {name: l%u, sampler: s%u, synthetic: {tags: 1, rate: 1}}\n", i, i);
+	ADD("definitions:\n  - {name: d, target: plant, topic: x, tags: ['*']}\n%s\n", forward);
+#undef ADD
+	EXPECT(at < sizeof(yaml) - 1);
+	return yaml;
+}
+
+TEST(a_target_has_room_for_64_samplers_and_publishers)
+{
+	static const char forward[] =
+		"  - {name: f, target: other, mode: subscribe, topic: y, forward: {target: "
+		"plant}}";
+
+	static const char subscribed[] =
+		"  - {name: s, target: other, mode: subscribe, topic: y, tags: in.v}\n"
+		"devices: [{name: in, tags: [{name: v}]}]";
+
+	EXPECT_EQ(parse(many_writers(64, "", "")), 0);
+	config_free(c);
+	EXPECT_EQ(parse(many_writers(63, "", forward)), 0);
+	config_free(c);
+	EXPECT_EQ(parse(many_writers(63, "buffer: {path: p.ring}", "")), 0);
+	config_free(c);
+	expect_mistake(many_writers(64, "", forward), "f.yaml:69:5: 65 samplers and publishers write to this "
+						      "target, and its buffer has room for 64;");
+	expect_mistake(many_writers(64, "", subscribed), "room for 64;");
+	expect_mistake(many_writers(64, "buffer: {loss_topic: lost}", ""), "room for 64;");
+	expect_mistake(many_writers(64, "buffer: {path: p.ring}", ""), "room for 63 with a `path`;");
+}
