@@ -1,24 +1,43 @@
 #include "tools/file_watch.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "core/assert.h"
 #include "core/log.h"
 
+/* By a file system that is read-only, was shut down, or has lost its device. */
+static bool is_refused(int error)
+{
+	return error == EROFS || error == EIO;
+}
+
+/* Asks the file system as a restart would, but writes nothing: statvfs does not know of ext4's emergency, open does. */
+static bool takes_writes(const char *path)
+{
+	int handle = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+
+	if (handle == -1)
+		return !is_refused(errno); /* else it is about us: too many files, say */
+	close(handle);
+	return true;
+}
+
 enum file_state file_look(int handle, const char *path, const struct map_guard *guard)
 {
 	struct stat ours, named;
-	struct statvfs fs;
 
 	if (map_guard_replaced_pages(guard) > 0)
 		return FILE_FAILED;
-	if (fstat(handle, &ours) == -1 || ours.st_nlink == 0 || lstat(path, &named) == -1 ||
-	    ours.st_ino != named.st_ino || ours.st_dev != named.st_dev)
+	if (fstat(handle, &ours) == -1 || lstat(path, &named) == -1)
+		return is_refused(errno) ? FILE_READ_ONLY : FILE_REMOVED;
+	if (ours.st_ino != named.st_ino || ours.st_dev != named.st_dev)
 		return FILE_REMOVED;
-	return fstatvfs(handle, &fs) == 0 && (fs.f_flag & ST_RDONLY) ? FILE_READ_ONLY : FILE_FINE;
+	return takes_writes(path) ? FILE_FINE : FILE_READ_ONLY;
 }
 
 void file_watch_open(struct file_watch *w, const char *target, const char *kind, int handle, const char *path,
@@ -49,11 +68,11 @@ static void text_make(const struct file_watch *w, enum file_state state, char ou
 			 w->kind, strerror(-w->sync_error));
 		return;
 	case FILE_READ_ONLY:
-		snprintf(
-			out, SHARED_TEXT_BYTES,
-			"the file system of the %s file is read-only: what is new may end with the machine's "
-			"memory, and a restart cannot go on from the file; make it writable",
-			w->kind);
+		snprintf(out, SHARED_TEXT_BYTES,
+			 "the file system of the %s file takes no more writes: what is new would not survive "
+			 "a loss of "
+			 "power, and a restart cannot go on from the file; make it writable",
+			 w->kind);
 		return;
 	case FILE_REMOVED:
 		snprintf(out, SHARED_TEXT_BYTES,
