@@ -82,8 +82,8 @@ static void text_make(const struct file_watch *w, enum file_state state, char ou
 		return;
 	case FILE_FAILED:
 		snprintf(out, SHARED_TEXT_BYTES,
-			 "the file system of the %s file has failed: in memory since then, and lost when the "
-			 "daemon ends; repair it, then restart the daemon",
+			 "the file system of the %s file has failed, or is full: in memory since then, and "
+			 "lost when the daemon ends; repair it, then restart the daemon",
 			 w->kind);
 		return;
 	}
