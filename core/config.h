@@ -121,6 +121,22 @@ enum cfg_server_limits { CFG_LIMITS_LOWER, CFG_LIMITS_REFUSE };
 /* When a ring file is written to the disk; killed processes lose nothing either way. */
 enum cfg_sync { CFG_SYNC_NEVER, CFG_SYNC_INTERVAL, CFG_SYNC_EACH };
 
+enum cfg_replay_order { CFG_REPLAY_OLDEST_FIRST, CFG_REPLAY_LIVE_FIRST };
+enum cfg_thin { CFG_THIN_NONE, CFG_THIN_LAST, CFG_THIN_MIN_MAX, CFG_THIN_AVERAGE };
+
+/* What happens after an outage with the messages that it has left. */
+struct cfg_replay {
+	enum cfg_replay_order order;
+	uint32_t rate_text;     /* as written: "200/s" or "20%" */
+	uint64_t interval_ns;   /* live first: from one message of the backlog to the next; 0: share */
+	uint32_t share_percent; /* of each send, where both wait */
+	bool mark;              /* MQTT 5: with user property `replay`, whose value is the original time */
+	uint32_t topic_prefix;  /* "": none */
+	enum cfg_thin thin;
+	uint64_t thin_bucket_ns;
+	uint64_t thin_within_ns; /* only where it takes longer than that at this rate; 0: always */
+};
+
 struct cfg_target {
 	uint32_t name;
 	uint32_t description;
@@ -156,8 +172,11 @@ struct cfg_target {
 	uint64_t message_buffer_window_ns; /* how long a kept session's messages wait for the subscriptions */
 	uint32_t max_buffered_messages;
 	uint32_t buffer_messages;
-	uint64_t buffer_max_age_ns; /* 0: no limit */
-	uint32_t buffer_path;       /* 0: the ring is in memory; relative to the state directory */
+	uint32_t buffer_messages_max; /* that many at run time, if so wanted; memory is made for it */
+	uint64_t buffer_bytes;        /* of payload; 0: no limit */
+	uint64_t buffer_max_age_ns;   /* 0: no limit */
+	struct cfg_replay replay;
+	uint32_t buffer_path; /* 0: the ring is in memory; relative to the state directory */
 	enum cfg_sync buffer_sync;
 	uint64_t buffer_sync_interval_ns;
 	uint32_t buffer_loss_topic; /* 0: losses are not published; expanded as the will's topic is */

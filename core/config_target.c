@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/config_build.h"
 #include "core/grow.h"
+#include "core/units.h"
 
 /* MQTT 5 with clean_start: false and no session_expiry: long enough for a restart of either side. */
 #define SESSION_EXPIRY_DEFAULT_NS (3600 * NS_PER_S)
@@ -170,12 +171,75 @@ static void check_loss_topic(struct config_build *b, struct cfg_target *t, uint3
 		t->buffer_loss_topic = config_text_add(b, bytes_of(expanded, (size_t)size));
 }
 
+/* "200/s", or "20%". */
+static void check_replay_rate(struct config_build *b, struct cfg_target *t, uint32_t replay)
+{
+	struct bytes text = bytes_of_text(cfg_text(b->cfg, t->replay.rate_text));
+	bool is_share = text.size > 0 && text.ptr[text.size - 1] == '%';
+	const char *why;
+	int rc = is_share ? units_parse_percent(text, &t->replay.share_percent, &why)
+			  : units_parse_rate(text, &t->replay.interval_ns, &why);
+
+	if (rc < 0)
+		config_complain(b, config_given(b, replay, "rate"), "`rate`: %s", why);
+}
+
+static void check_replay(struct config_build *b, struct cfg_target *t, uint32_t node, uint32_t buffer)
+{
+	static const char *const of_live_first[] = {"rate", "mark", "topic_prefix", "thin"};
+	uint32_t replay = config_given(b, buffer, "replay"), mark = config_given(b, replay, "mark"),
+		 prefix = config_given(b, replay, "topic_prefix");
+	struct topic_names names = will_names(b->cfg, t);
+	char expanded[TOPIC_BYTES_MAX];
+	const char *why;
+	int size;
+
+	if (t->replay.order != CFG_REPLAY_LIVE_FIRST) {
+		for (uint32_t i = 0; i < ARRAY_COUNT(of_live_first); i++)
+			if (config_given(b, replay, of_live_first[i]) != TREE_NONE &&
+			    config_is_sound(b, replay, "order"))
+				config_complain(b, config_given(b, replay, of_live_first[i]),
+						"`%s` needs `order: live-first`; add it, or leave both out",
+						of_live_first[i]);
+		return;
+	}
+	check_replay_rate(b, t, replay);
+	if (mark == TREE_NONE)
+		t->replay.mark = t->protocol == 5;
+	else if (t->replay.mark && t->protocol != 5 && config_is_sound(b, node, "protocol"))
+		config_complain(
+			b, mark,
+			"`mark` needs `protocol: 5`, which has user properties; `topic_prefix` tells the "
+			"backlog's messages apart in both versions");
+	if (prefix == TREE_NONE)
+		return;
+	size = topic_expand(cfg_text(b->cfg, t->replay.topic_prefix), &names, expanded, &why);
+	if (size < 0)
+		config_complain(b, prefix, "`topic_prefix`, in which {node} and {target} have a meaning: %s",
+				why);
+	else
+		t->replay.topic_prefix = config_text_add(b, bytes_of(expanded, (size_t)size));
+}
+
+static void check_limits(struct config_build *b, struct cfg_target *t, uint32_t buffer)
+{
+	uint32_t most = config_given(b, buffer, "messages_max");
+
+	if (most == TREE_NONE)
+		t->buffer_messages_max = t->buffer_messages;
+	else if (t->buffer_messages_max < t->buffer_messages && config_is_sound(b, buffer, "messages"))
+		config_complain(b, most, "`messages_max` is less than `messages` (%u); write at least that",
+				t->buffer_messages);
+}
+
 static void check_buffer(struct config_build *b, struct cfg_target *t, uint32_t node)
 {
 	uint32_t buffer = config_given(b, node, "buffer");
 
+	check_limits(b, t, buffer);
 	if (buffer == TREE_NONE)
 		return;
+	check_replay(b, t, node, buffer);
 	if (!t->buffer_path && config_given(b, buffer, "sync") != TREE_NONE)
 		config_complain(b, config_given(b, buffer, "sync"),
 				"`sync` is for a ring in a file; add `path`, or leave it out");

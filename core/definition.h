@@ -31,6 +31,9 @@
  * identifier 2, property length up to 4, topic alias 3 and expiry 5, rounded up. */
 #define CHANNEL_HEADER_BYTES 24u
 
+/* The same where the target marks what it replays: user property `replay` with a time of 27 characters. */
+#define CHANNEL_MARK_BYTES 38u
+
 /* "No source": the tag's values come from nowhere. */
 #define DEFINITION_NO_SOURCE UINT32_MAX
 
@@ -56,6 +59,8 @@ struct channel {
 struct definition_port {
 	struct ring *ring; /* NULL until attached */
 	uint32_t channel_count;
+	uint32_t header_bytes; /* room before each payload, beside topic and properties */
+	uint32_t headroom_bytes_max;
 	uint32_t record_bytes_max;
 	uint32_t lane_count;
 	uint8_t *lane_of_source;

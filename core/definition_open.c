@@ -160,6 +160,27 @@ static int lanes_open(struct definitions *d)
 	return 0;
 }
 
+/* What is written before each payload of a target, whatever the message. */
+static void headers_build(struct definitions *d)
+{
+	for (uint32_t i = 0; i < d->cfg->target_count; i++) {
+		const struct cfg_replay *r = &d->cfg->targets[i].replay;
+
+		d->ports[i].header_bytes = CHANNEL_HEADER_BYTES;
+		if (r->order == CFG_REPLAY_LIVE_FIRST)
+			d->ports[i].header_bytes += (r->mark ? CHANNEL_MARK_BYTES : 0) +
+						    (uint32_t)strlen(cfg_text(d->cfg, r->topic_prefix));
+	}
+}
+
+static void port_add_record(struct definition_port *port, uint32_t headroom_bytes, uint32_t payload_bytes)
+{
+	if (headroom_bytes > port->headroom_bytes_max)
+		port->headroom_bytes_max = headroom_bytes;
+	if (headroom_bytes + payload_bytes > port->record_bytes_max)
+		port->record_bytes_max = headroom_bytes + payload_bytes;
+}
+
 /* One channel of a definition; tag_idx CFG_NONE: the whole group. */
 static void channel_add(struct definitions *d, uint32_t definition_idx, uint32_t member_first,
 			uint32_t tag_idx, char **topic_at)
@@ -180,7 +201,7 @@ static void channel_add(struct definitions *d, uint32_t definition_idx, uint32_t
 		.local_idx = port->channel_count++,
 		.member_first = member_first,
 		.member_count = tag_idx == CFG_NONE ? def->ref_count : 1,
-		.headroom_bytes = (uint32_t)n + CHANNEL_HEADER_BYTES +
+		.headroom_bytes = (uint32_t)n + port->header_bytes +
 				  definition_props_bytes_max(c, &def->props),
 		.expiry_s = def->expiry_s,
 		.payload = def->payload,
@@ -195,8 +216,7 @@ static void channel_add(struct definitions *d, uint32_t definition_idx, uint32_t
 	for (uint32_t i = 0; i < ch->member_count; i++)
 		ch->payload_bytes_max += payload_tag_bytes_max(
 			d->tags->names[d->members[member_first + i]].size);
-	if (ch->headroom_bytes + ch->payload_bytes_max > port->record_bytes_max)
-		port->record_bytes_max = ch->headroom_bytes + ch->payload_bytes_max;
+	port_add_record(port, ch->headroom_bytes, ch->payload_bytes_max);
 }
 
 static void channels_build(struct definitions *d)
@@ -328,13 +348,11 @@ static void port_add_forward(struct definitions *d, const struct cfg_definition 
 {
 	const struct cfg_forward *f = &def->subscribe.forward;
 	struct definition_port *port = &d->ports[f->target_idx];
-	uint32_t record_bytes = CHANNEL_HEADER_BYTES + 2 * f->max_bytes +
-				(uint32_t)sizeof(struct carried_end);
 
 	port_add_source(
 		port, definition_source_of_publisher(d->cfg, d->cfg->targets[def->target_idx].publisher_idx));
-	if (record_bytes > port->record_bytes_max)
-		port->record_bytes_max = record_bytes;
+	port_add_record(port, port->header_bytes + f->max_bytes,
+			f->max_bytes + (uint32_t)sizeof(struct carried_end));
 }
 
 /* What the target's publisher says of messages that were lost. */
@@ -344,14 +362,12 @@ static void port_add_losses(struct definitions *d, uint32_t target_idx)
 	const struct cfg_target *t = &c->targets[target_idx];
 	struct definition_port *port = &d->ports[target_idx];
 	uint32_t topic_bytes = (uint32_t)strlen(cfg_text(c, t->buffer_loss_topic));
-	uint32_t record_bytes = CHANNEL_HEADER_BYTES + topic_bytes +
-				(uint32_t)carried_bytes(topic_bytes, 0, LOSS_MESSAGE_BYTES_MAX);
 
 	if (!t->buffer_loss_topic)
 		return;
 	port_add_source(port, definition_source_of_publisher(c, t->publisher_idx));
-	if (record_bytes > port->record_bytes_max)
-		port->record_bytes_max = record_bytes;
+	port_add_record(port, port->header_bytes + topic_bytes,
+			(uint32_t)carried_bytes(topic_bytes, 0, LOSS_MESSAGE_BYTES_MAX));
 }
 
 /* A ring lane for every source that may write to the target. */
@@ -504,6 +520,7 @@ int definitions_open(struct definitions **out, const struct cfg *c, struct tag_t
 		goto fail;
 	sources_build(d);
 	names_build(d);
+	headers_build(d);
 	channels_build(d);
 	ports_build(d);
 	rc = feeds_build(d);

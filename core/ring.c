@@ -97,6 +97,8 @@ static bool segment_is_over(struct ring *r, const struct ring_sampler *s, uint32
 {
 	if ((uint64_t)(s->fill + units) * RING_UNIT_BYTES > r->shape.segment_bytes)
 		return true;
+	if (s->position < RING_HINT(&r->map->close_before))
+		return true;
 	return RING_LOAD(&r->map->head, relaxed) - s->position > r->shape.lap_limit;
 }
 

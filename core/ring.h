@@ -123,8 +123,8 @@ void ring_commit(struct ring *r, uint32_t lane_idx, uint32_t channel_idx, uint32
  * false then). After ring_split: of the live stream. */
 NODISCARD uint32_t ring_take(struct ring *r, struct ring_record **out, uint32_t room, struct mono now);
 
-/* Publisher: what is there now becomes the backlog, or joins it; what is committed from now on goes by ring_take. At the
- * border a lane's open segment counts as live. Bounded by the number of segments. False: there still is an older backlog, and
+/* Publisher: what is there now becomes the backlog, or joins it; what is committed from now on goes by ring_take,
+ * but for a message that a sampler is just writing. False: there still is an older backlog, and
  * some messages that were live have been seen but not taken: ring_take gives these, and nothing else, until ring_split is
  * called again. */
 NODISCARD bool ring_split(struct ring *r);
@@ -132,7 +132,9 @@ NODISCARD bool ring_split(struct ring *r);
 NODISCARD uint32_t ring_take_replay(struct ring *r, struct ring_record **out, uint32_t room, struct mono now);
 /* Publisher: nothing is left of the backlog, or none was made. */
 NODISCARD bool ring_replay_is_done(const struct ring *r);
-/* Any thread: messages of the backlog still to be taken; what was in the samplers' open segments counts a while longer. */
+/* Publisher: ring_idle for ring_take_replay. */
+NODISCARD bool ring_replay_idle(const struct ring *r);
+/* Any thread: messages of the backlog still to be taken. */
 NODISCARD uint64_t ring_replay_left(const struct ring *r);
 
 /* Any thread: from now on this much is kept; what exceeds it goes with the next ring_take. -EINVAL, nothing changed, where

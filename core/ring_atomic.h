@@ -4,6 +4,8 @@
  *           includes core/ring.c; the product gets plain C11 atomics.
  * Threads:  the order is given at each use. RING_COUNT_* are single-writer counters that nobody decides by.
  *
+ * RING_HINT(p): a value that is right whatever it is, sooner or later; the search takes it for 0.
+ *
  * RING_FORGETS(x): from here on the function remembers of its past nothing but x. It is nothing in the product; the
  * search needs it to recognise a state in which it has been before.
  */
@@ -18,6 +20,7 @@
 #define RING_CAS(p, old, new, order) \
 	atomic_compare_exchange_strong_explicit(p, &(uint64_t){old}, new, memory_order_##order, \
 						memory_order_relaxed)
+#define RING_HINT(p)    atomic_load_explicit(p, memory_order_relaxed)
 #define RING_FORGETS(x) ((void)0)
 #endif
 

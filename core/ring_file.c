@@ -16,8 +16,8 @@
 #include "core/log.h"
 #include "core/ring_layout.h"
 
-#define PATH_BYTES           4096
 #define CARRIED_HEADER_BYTES 24u /* as CHANNEL_HEADER_BYTES of core/definition.h, which is not for here */
+#define PATH_BYTES           4096
 
 struct paths {
 	char file[PATH_BYTES], made[PATH_BYTES], bad[PATH_BYTES];
@@ -214,15 +214,15 @@ static struct mono time_here(const struct ring_file *f, const struct ring_file_h
 }
 
 /* What is written before the payload, when the message is sent. */
-static uint64_t headroom_of(const struct ring_scan_message *m)
+static uint64_t headroom_of(const struct ring_scan_message *m, uint32_t mark_bytes)
 {
-	return CARRIED_HEADER_BYTES + m->topic.topic.size + m->topic.props.size;
+	return CARRIED_HEADER_BYTES + mark_bytes + m->topic.topic.size + m->topic.props.size;
 }
 
 static bool take_one(struct ring_file *f, const struct ring_scan_message *m, struct mono time)
 {
 	const struct ring_limits *l = &f->ring->limits;
-	uint64_t headroom = headroom_of(m);
+	uint64_t headroom = headroom_of(m, f->mark_bytes);
 	uint64_t bytes = carried_bytes(m->topic.topic.size, m->topic.props.size, m->payload.size);
 	uint8_t *payload;
 	struct writer w;
@@ -328,7 +328,7 @@ static void tell(const struct ring_file *f, const struct paths *p)
 			 (unsigned long long)f->broken_count, (unsigned long long)f->unfit_count);
 }
 
-static uint64_t record_bytes_needed(const void *image, uint64_t image_bytes)
+static uint64_t record_bytes_needed(const void *image, uint64_t image_bytes, uint32_t mark_bytes)
 {
 	struct ring_scan_message m;
 	struct ring_scan scan;
@@ -338,14 +338,15 @@ static uint64_t record_bytes_needed(const void *image, uint64_t image_bytes)
 	if (ring_scan_open(&scan, image, image_bytes, &why) < 0)
 		return 0;
 	while (ring_scan_next(&scan, false, &m))
-		bytes = max_u64(bytes, headroom_of(&m) + carried_bytes(m.topic.topic.size, m.topic.props.size,
-								       m.payload.size));
+		bytes = max_u64(bytes, headroom_of(&m, mark_bytes) + carried_bytes(m.topic.topic.size,
+										   m.topic.props.size,
+										   m.payload.size));
 	ring_scan_close(&scan);
 	return bytes;
 }
 
 /* Only looks: whoever opens the file afterwards says what is wrong with it. */
-uint32_t ring_file_record_bytes(const char *path, const struct ring_limits *limits)
+uint32_t ring_file_record_bytes(const char *path, const struct ring_limits *limits, uint32_t mark_bytes)
 {
 	int handle = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct ring_limits larger = *limits;
@@ -362,7 +363,7 @@ uint32_t ring_file_record_bytes(const char *path, const struct ring_limits *limi
 	close(handle);
 	if (image == MAP_FAILED)
 		return limits->record_bytes_max;
-	needed = record_bytes_needed(image, bytes);
+	needed = record_bytes_needed(image, bytes, mark_bytes);
 	munmap(image, bytes);
 	if (needed <= limits->record_bytes_max || needed > RING_RECORD_BYTES_MAX)
 		return limits->record_bytes_max;
@@ -378,8 +379,10 @@ int ring_file_open(struct ring_file *f, const struct ring_file_config *c, const 
 	struct paths *p;
 	int rc;
 
-	*f = (struct ring_file){
-		.handle = -1, .epoch = c->epoch, .boot = c->boot ? c->boot : boot_of_machine()};
+	*f = (struct ring_file){.handle = -1,
+				.epoch = c->epoch,
+				.mark_bytes = c->mark_bytes,
+				.boot = c->boot ? c->boot : boot_of_machine()};
 	if (ring_map_bytes(&c->limits) == 0)
 		return -EINVAL;
 	p = malloc(sizeof(*p));

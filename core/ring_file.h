@@ -23,8 +23,9 @@ struct ring_file_config {
 	struct ring_limits limits;            /* its last lane is for what is taken over */
 	const struct ring_file_topic *topics; /* by channel number */
 	uint32_t topic_count;
-	uint64_t epoch; /* random */
-	uint64_t boot;  /* which start of the machine this is; 0: the kernel is asked */
+	uint32_t mark_bytes; /* more room before each payload than a header needs */
+	uint64_t epoch;      /* random */
+	uint64_t boot;       /* which start of the machine this is; 0: the kernel is asked */
 };
 
 struct ring_file {
@@ -32,6 +33,7 @@ struct ring_file {
 	void *memory;
 	uint64_t memory_bytes;
 	uint64_t epoch, boot;
+	uint32_t mark_bytes;
 	int handle;              /* -1: the ring is in memory */
 	struct map_guard *guard; /* NULL: in memory */
 	char *path;              /* NULL: in memory */
@@ -44,7 +46,8 @@ struct ring_file {
 
 /* How large a record has to be so that what the file still has to send fits, beside what limits ask for: the same, or more, but
  * never so much that the new file is larger than the old one and larger than limits make it. */
-NODISCARD uint32_t ring_file_record_bytes(const char *path, const struct ring_limits *limits);
+NODISCARD uint32_t ring_file_record_bytes(const char *path, const struct ring_limits *limits,
+					  uint32_t mark_bytes);
 
 /* origins: of messages that the session has, sorted; they are not taken over. */
 NODISCARD int ring_file_open(struct ring_file *f, const struct ring_file_config *config,

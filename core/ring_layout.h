@@ -91,7 +91,9 @@ struct ring_map {
 	uint32_t segment_bytes;
 	uint64_t config_hash; /* 0 in memory */
 	uint64_t epoch;
-	CACHELINE_ALIGNED _Atomic uint64_t head;  /* next position to be given out; starts at K */
+	CACHELINE_ALIGNED _Atomic uint64_t head; /* next position to be given out; starts at K */
+	_Atomic uint64_t
+		close_before; /* the publisher's: samplers close what they have open before this position */
 	CACHELINE_ALIGNED _Atomic uint64_t taken; /* the publisher's from here */
 	_Atomic uint64_t discarded;
 	_Atomic uint64_t expired;

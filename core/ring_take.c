@@ -39,8 +39,7 @@ static void segment_touched(struct ring *r, enum ring_stream_kind kind, uint32_t
 		.next_idx = RING_NO_SEGMENT,
 		.mine = 1,
 		.closed = was == RING_SEG_READY,
-		/* What is still being written is the lane's newest, wherever it lies. */
-		.stream = was == RING_SEG_READY ? (uint8_t)kind : RING_LIVE,
+		.stream = (uint8_t)kind,
 	};
 	p->held_count += was == RING_SEG_READY;
 	p->unclosed[p->unclosed_count++] = idx;
@@ -408,14 +407,42 @@ static uint32_t take(struct ring *r, enum ring_stream_kind kind, struct ring_rec
 	return k.count;
 }
 
+/* All that there is of the backlog is taken. What is left of it are segments that idle lanes still have open, and that have
+ * nothing more to take, as the round that is made here says: then the lane has nothing in the live stream either, because
+ * it would have closed the segment before. These are live from now on. */
+static void split_finish(struct ring *r)
+{
+	struct ring_publisher *p = &r->publisher;
+	struct ring_stream *old = &p->streams[RING_REPLAY], *live = &p->streams[RING_LIVE];
+
+	if (old->ready_count > 0 || old->next != p->split)
+		return;
+	refresh(r);
+	if (old->ready_count > 0)
+		return;
+	for (uint32_t i = 0; i < r->limits.lane_count; i++) {
+		uint32_t idx = old->queues[i].first_idx;
+
+		if (idx == RING_NO_SEGMENT)
+			continue;
+		ASSERT(live->queues[i].first_idx == RING_NO_SEGMENT);
+		ASSERT(p->touched[idx].next_idx == RING_NO_SEGMENT);
+		live->queues[i].first_idx = live->queues[i].last_idx = idx;
+		old->queues[i].first_idx = old->queues[i].last_idx = RING_NO_SEGMENT;
+	}
+	for (uint32_t i = 0; i < p->unclosed_count; i++)
+		p->touched[p->unclosed[i]].stream = RING_LIVE;
+	atomic_store_explicit(&p->is_split, false, memory_order_relaxed);
+}
+
 uint32_t ring_take(struct ring *r, struct ring_record **out, uint32_t room, struct mono now)
 {
 	uint32_t count;
 
-	if (!ring_replay_is_done(r))
-		(void)take(r, RING_REPLAY, NULL, 0, now); /* the oldest may be too old, or too many */
-	else if (RING_COUNT_LOAD(&r->publisher.is_split))
-		atomic_store_explicit(&r->publisher.is_split, false, memory_order_relaxed);
+	if (!ring_replay_is_done(r)) { /* the oldest may be too old, or too many */
+		(void)take(r, RING_REPLAY, NULL, 0, now);
+		split_finish(r);
+	}
 	count = take(r, RING_LIVE, out, room, now);
 	RING_COUNT_ADD(&r->publisher.live_taken, count);
 	return count;
@@ -423,90 +450,74 @@ uint32_t ring_take(struct ring *r, struct ring_record **out, uint32_t room, stru
 
 uint32_t ring_take_replay(struct ring *r, struct ring_record **out, uint32_t room, struct mono now)
 {
-	return ring_replay_is_done(r) ? 0 : take(r, RING_REPLAY, out, room, now);
+	uint32_t count;
+
+	if (ring_replay_is_done(r))
+		return 0;
+	count = take(r, RING_REPLAY, out, room, now);
+	split_finish(r);
+	return count;
 }
 
 bool ring_replay_is_done(const struct ring *r)
 {
-	const struct ring_stream *s = &r->publisher.streams[RING_REPLAY];
-
-	return s->ready_count == 0 && s->next == r->publisher.split;
+	return !RING_COUNT_LOAD(&r->publisher.is_split);
 }
 
-/* Segments that are touched, closed, and not taken to their end: of the live stream as it was until now. */
+/* Segments of the live stream that have something to take. */
 static bool has_leftovers(const struct ring *r)
 {
-	const struct ring_publisher *p = &r->publisher;
-
-	for (uint32_t i = 0; i < r->limits.lane_count; i++) {
-		uint32_t idx = p->streams[RING_LIVE].queues[i].first_idx;
-
-		if (idx != RING_NO_SEGMENT && p->touched[idx].closed)
-			return true;
-	}
-	return false;
+	return r->publisher.streams[RING_LIVE].ready_count > 0;
 }
 
-/* The lane's closed segments leave the live stream for the backlog, which has nothing else yet. */
+/* What the lane has in the live stream becomes the backlog, but for a last segment that is open and has nothing now. */
 static void lane_split(struct ring *r, uint32_t lane_idx)
 {
 	struct ring_publisher *p = &r->publisher;
 	struct ring_queue *live = &p->streams[RING_LIVE].queues[lane_idx];
 	struct ring_queue *old = &p->streams[RING_REPLAY].queues[lane_idx];
+	uint32_t first_idx = live->first_idx;
 
 	old->expired_count += live->expired_count;
 	live->expired_count = 0;
-	while (live->first_idx != RING_NO_SEGMENT && p->touched[live->first_idx].closed) {
-		uint32_t idx = live->first_idx;
-		struct ring_touched *t = &p->touched[idx];
-
-		ASSERT(t->taken < t->seen); /* or it would not be in the queue */
-		live->first_idx = t->next_idx;
+	if (!(p->streams[RING_LIVE].ready_lanes & 1ull << lane_idx)) {
+		/* Open, without anything to take: what followed it would have shown that it is closed. */
+		ASSERT(first_idx == RING_NO_SEGMENT || p->touched[first_idx].next_idx == RING_NO_SEGMENT);
+		return;
+	}
+	ASSERT(old->first_idx == RING_NO_SEGMENT);
+	old->last_idx = live->last_idx;
+	live->first_idx = live->last_idx = RING_NO_SEGMENT;
+	p->streams[RING_LIVE].ready_lanes &= ~(1ull << lane_idx);
+	for (uint32_t idx = first_idx; idx != RING_NO_SEGMENT; idx = p->touched[idx].next_idx) {
+		p->touched[idx].stream = RING_REPLAY;
 		p->streams[RING_LIVE].ready_count--;
 		p->streams[RING_REPLAY].ready_count++;
-		t->stream = RING_REPLAY;
-		t->next_idx = RING_NO_SEGMENT;
-		if (old->first_idx == RING_NO_SEGMENT)
-			queue_front_is(r, lane_idx, idx);
-		else
-			p->touched[old->last_idx].next_idx = idx;
-		old->last_idx = idx;
 	}
-	p->streams[RING_LIVE].ready_lanes &= ~(1ull << lane_idx);
-	if (live->first_idx == RING_NO_SEGMENT)
-		live->last_idx = RING_NO_SEGMENT;
-	else if (p->touched[live->first_idx].taken < p->touched[live->first_idx].seen)
-		queue_front_is(r, lane_idx, live->first_idx);
+	queue_front_is(r, lane_idx, first_idx);
 }
 
-/* The live stream goes on at head. What is open behind it is touched: its sampler goes on writing there. A sampler that is
- * late and opens behind head after that is found by the walk of the backlog, and then counts as live, too. */
+/* The live stream goes on at head: what lies before is the backlog. A sampler that has a segment there closes it before its
+ * next message (or the one after that, if it has just looked). */
 bool ring_split(struct ring *r)
 {
 	struct ring_publisher *p = &r->publisher;
+	struct ring_stream *live = &p->streams[RING_LIVE], *old = &p->streams[RING_REPLAY];
 	uint64_t head = RING_LOAD(&r->map->head, acquire); /* C */
 	uint64_t live_made = 0;
 
+	atomic_store_explicit(&r->map->close_before, head, memory_order_relaxed);
 	refresh(r); /* after head was loaded: what is open now is its lane's last segment before head */
 	/* In the backlog they would come behind what it has not walked to yet, though some of that is younger. */
 	p->split_is_due = !ring_replay_is_done(r) && has_leftovers(r);
 	if (p->split_is_due)
 		return false;
-	if (p->streams[RING_REPLAY].next == p->split)
-		p->streams[RING_REPLAY].next = p->streams[RING_LIVE].next;
-	p->split = p->streams[RING_LIVE].next = head;
+	if (ring_replay_is_done(r))
+		old->next = live->next;
+	p->split = live->next = head;
 	for (uint32_t i = 0; i < r->limits.lane_count; i++) {
 		lane_split(r, i);
 		live_made += RING_COUNT_LOAD(&r->lane_counts[i].committed);
-	}
-	for (uint32_t idx = 0; idx < r->shape.segment_count; idx++) {
-		struct ring_segment *seg = &r->segments[idx];
-		uint64_t word = RING_LOAD(&seg->word, acquire); /* A */
-
-		if (ring_state(word) == RING_SEG_OPEN && ring_position(word) < head &&
-		    RING_CAS(&seg->word, word, ring_word(ring_position(word), RING_SEG_HELD),
-			     acq_rel)) /* A */
-			segment_touched(r, RING_LIVE, idx, ring_position(word), RING_SEG_OPEN);
 	}
 	atomic_store_explicit(&p->live_made, live_made, memory_order_relaxed);
 	atomic_store_explicit(&p->live_taken, 0, memory_order_relaxed);
@@ -579,6 +590,11 @@ bool ring_drained(const struct ring *r)
 
 	return ring_replay_is_done(r) && s->ready_count == 0 &&
 	       RING_LOAD(&r->map->head, acquire) == s->next && fills_are_seen(r); /* C */
+}
+
+bool ring_replay_idle(const struct ring *r)
+{
+	return ring_replay_is_done(r) || waiting_is_full(r);
 }
 
 bool ring_idle(struct ring *r)

@@ -24,6 +24,13 @@ static const struct schema_word syncs[] = {{"never", CFG_SYNC_NEVER, false},
 					   {"interval", CFG_SYNC_INTERVAL, false},
 					   {"each", CFG_SYNC_EACH, false},
 					   {NULL, 0, false}};
+static const struct schema_word replay_orders[] = {{"oldest-first", CFG_REPLAY_OLDEST_FIRST, false},
+						   {"live-first", CFG_REPLAY_LIVE_FIRST, false},
+						   {NULL, 0, false}};
+static const struct schema_word thins[] = {{"last", CFG_THIN_LAST, false},
+					   {"min-max", CFG_THIN_MIN_MAX, false},
+					   {"average", CFG_THIN_AVERAGE, false},
+					   {NULL, 0, false}};
 static const struct schema_word protocols[] = {{"5", 5, false}, {"3.1.1", 4, false}, {NULL, 0, false}};
 static const struct schema_word serial_modes[] = {{"rs232", CFG_SERIAL_RS232, false},
 						  {"rs422", CFG_SERIAL_RS422, false},
@@ -210,7 +217,13 @@ const struct schema_key schema_keys[] = {
 	 .doc = "connected for so long: the next pause is the first one again"},
 
 	{SCHEMA_BUFFER, "messages", SCHEMA_INTEGER, FIELD(cfg_target, buffer_messages), RANGE(1, 10000000),
-	 .default_text = "1000", .doc = "the newest that are kept"},
+	 .default_text = "1000", .doc = "the newest that are kept; the first limit reached rules"},
+	{SCHEMA_BUFFER, "messages_max", SCHEMA_INTEGER, FIELD(cfg_target, buffer_messages_max),
+	 RANGE(1, 10000000),
+	 .doc = "memory is made for so many, up to which `ringctl buffer` may raise `messages`; default: "
+		"`messages`"},
+	{SCHEMA_BUFFER, "bytes", SCHEMA_SIZE, FIELD(cfg_target, buffer_bytes), RANGE(1, 1024ll * 1024 * MIB),
+	 .doc = "the newest whose payloads fit are kept, at least one; default: no limit"},
 	{SCHEMA_BUFFER, "max_age", SCHEMA_DURATION, FIELD(cfg_target, buffer_max_age_ns),
 	 RANGE(0, 3650 * DAY), .default_text = "0s", .doc = "older ones expire; 0s: no limit"},
 	{SCHEMA_BUFFER, "path", SCHEMA_TEXT, FIELD(cfg_target, buffer_path), RANGE(1, 1024),
@@ -228,7 +241,32 @@ const struct schema_key schema_keys[] = {
 		"replaced"},
 	{SCHEMA_BUFFER, "loss_qos", SCHEMA_INTEGER, FIELD(cfg_target, buffer_loss_qos), RANGE(0, 2),
 	 .default_text = "1", .doc = "of these"},
-	{SCHEMA_BUFFER, "bytes", SCHEMA_LATER, .doc = ""},
+	{SCHEMA_BUFFER, "replay", SCHEMA_GROUP, .refers = SCHEMA_REPLAY,
+	 .doc = "what an outage has left, when the target is connected again"},
+
+	{SCHEMA_REPLAY, "order", SCHEMA_WORD, FIELD(cfg_target, replay.order), .words = replay_orders,
+	 .default_text = "oldest-first",
+	 .doc = "oldest-first: all in order, at full speed; live-first: what is made now goes first"},
+	{SCHEMA_REPLAY, "rate", SCHEMA_TEXT, FIELD(cfg_target, replay.rate_text), RANGE(1, 32),
+	 .default_text = "50%",
+	 .doc = "live-first: the backlog goes at 200/s, 30/min or 5/h; or 20%: so much of each send while "
+		"there is something live"},
+	{SCHEMA_REPLAY, "mark", SCHEMA_BOOL, FIELD(cfg_target, replay.mark),
+	 .doc = "live-first, MQTT 5: the backlog's messages have the user property `replay`, their original "
+		"time; default: true"},
+	{SCHEMA_REPLAY, "topic_prefix", SCHEMA_TEXT, FIELD(cfg_target, replay.topic_prefix), RANGE(1, 128),
+	 .doc = "live-first: stands before the topics of the backlog's messages; default: none"},
+	{SCHEMA_REPLAY, "thin", SCHEMA_GROUP, .refers = SCHEMA_THIN,
+	 .doc = "live-first: fewer messages, where the backlog would take too long"},
+
+	{SCHEMA_THIN, "keep", SCHEMA_WORD, SCHEMA_REQUIRED, FIELD(cfg_target, replay.thin), .words = thins,
+	 .doc = "of each topic and bucket: the last message, those with the smallest and the largest value, "
+		"or one with the average"},
+	{SCHEMA_THIN, "bucket", SCHEMA_DURATION, FIELD(cfg_target, replay.thin_bucket_ns),
+	 RANGE(10 * MS, 7 * DAY), .default_text = "1min", .doc = "how much time becomes one"},
+	{SCHEMA_THIN, "within", SCHEMA_DURATION, FIELD(cfg_target, replay.thin_within_ns),
+	 RANGE(0, 365 * DAY), .default_text = "1h",
+	 .doc = "only where the backlog would take longer than that at its rate; 0s: always"},
 
 	{SCHEMA_WILL, "topic", SCHEMA_TEXT, SCHEMA_REQUIRED, FIELD(cfg_target, will.topic),
 	 RANGE(1, CFG_TOPIC_BYTES_MAX), .doc = "{node} and {target} are replaced"},
@@ -401,6 +439,8 @@ static const struct {
 	[SCHEMA_TARGET] = {"target", "targets[]"},
 	[SCHEMA_TARGET_RECONNECT] = {"reconnect", "targets[].reconnect"},
 	[SCHEMA_BUFFER] = {"buffer", "targets[].buffer"},
+	[SCHEMA_REPLAY] = {"replay", "targets[].buffer.replay"},
+	[SCHEMA_THIN] = {"thin", "targets[].buffer.replay.thin"},
 	[SCHEMA_WILL] = {"will", "targets[].will"},
 	[SCHEMA_LINE] = {"line", "lines[]"},
 	[SCHEMA_MODBUS_TCP] = {"modbus_tcp", "lines[].modbus_tcp"},

@@ -21,6 +21,8 @@ enum schema_section {
 	SCHEMA_TARGET,
 	SCHEMA_TARGET_RECONNECT,
 	SCHEMA_BUFFER,
+	SCHEMA_REPLAY,
+	SCHEMA_THIN,
 	SCHEMA_WILL,
 	SCHEMA_LINE,
 	SCHEMA_MODBUS_TCP,
@@ -34,7 +36,7 @@ enum schema_section {
 	SCHEMA_DEFINITION_DEADBAND,
 	SCHEMA_FORWARD,
 };
-#define SCHEMA_SECTION_COUNT 19
+#define SCHEMA_SECTION_COUNT 21
 
 enum schema_type {
 	SCHEMA_TEXT,       /* uint32_t, an offset into the texts; min .. max bytes */
@@ -43,7 +45,7 @@ enum schema_type {
 	SCHEMA_BOOL,
 	SCHEMA_INTEGER,   /* 1, 2 or 4 bytes wide; min .. max */
 	SCHEMA_LONG,      /* uint64_t */
-	SCHEMA_SIZE,      /* uint32_t, bytes */
+	SCHEMA_SIZE,      /* uint32_t or uint64_t, bytes */
 	SCHEMA_DURATION,  /* uint64_t, nanoseconds */
 	SCHEMA_SECONDS,   /* uint32_t, whole seconds; min and max in nanoseconds */
 	SCHEMA_NUMBER,    /* double */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/clock.h"
+
 struct unit {
 	const char *name;
 	uint64_t factor;
@@ -77,6 +79,41 @@ int units_parse_duration(struct bytes text, uint64_t *out_ns, const char **why)
 		return -EINVAL;
 	}
 	*out_ns = ns;
+	return 0;
+}
+
+#define RATE_MAX 1000000u /* a second */
+
+int units_parse_rate(struct bytes text, uint64_t *out_interval_ns, const char **why)
+{
+	struct bytes name;
+	uint64_t number, ns;
+
+	if (!split_number(text, &number, &name) || name.size < 2 || name.ptr[0] != '/' || number == 0 ||
+	    scale_by_unit(durations, ARRAY_COUNT(durations), 1, bytes_of(name.ptr + 1, name.size - 1), &ns) <
+		    0) {
+		*why = "write a whole number in a time, such as 200/s, 30/min or 5/h, or a share such as 20%";
+		return -EINVAL;
+	}
+	if (ns / number < NS_PER_S / RATE_MAX) {
+		*why = "this rate is more than 1000000/s";
+		return -EINVAL;
+	}
+	*out_interval_ns = ns / number;
+	return 0;
+}
+
+int units_parse_percent(struct bytes text, uint32_t *out, const char **why)
+{
+	struct bytes name;
+	uint64_t number;
+
+	if (!split_number(text, &number, &name) || !bytes_equal(name, bytes_of_text("%")) || number < 1 ||
+	    number > 100) {
+		*why = "a share is 1% .. 100%";
+		return -EINVAL;
+	}
+	*out = (uint32_t)number;
 	return 0;
 }
 

@@ -20,6 +20,11 @@ NODISCARD int units_parse_integer(struct bytes text, int64_t *out, const char **
 /* A finite decimal number: 1, -0.5, 1e-3. */
 NODISCARD int units_parse_number(struct bytes text, double *out, const char **why);
 
+/* So many in a time, "200/s", "30/min", "5/h": from one to the next. At most 1,000,000/s. */
+NODISCARD int units_parse_rate(struct bytes text, uint64_t *out_interval_ns, const char **why);
+/* "20%": 1 .. 100. */
+NODISCARD int units_parse_percent(struct bytes text, uint32_t *out, const char **why);
+
 /* Room for any text that the two below write. */
 #define UNITS_TEXT_BYTES 32u
 

@@ -334,6 +334,7 @@ static void forward(struct inbound *in, const struct mqtt_session *s, uint32_t s
 	const struct cfg_definition *def = &in->cfg->definitions[definition_idx];
 	const struct cfg_forward *f = &def->subscribe.forward;
 	struct definition_counts *counts = &in->publisher->config.definitions->counts[definition_idx];
+	uint64_t header_bytes = in->publisher->config.definitions->ports[f->target_idx].header_bytes;
 	size_t props_max = in->cfg->targets[f->target_idx].protocol == 5 ? p->props.raw.size : 0;
 	int size = forward_topic(in, sub, def, p->topic, in->topic);
 	uint8_t *payload = NULL;
@@ -342,7 +343,7 @@ static void forward(struct inbound *in, const struct mqtt_session *s, uint32_t s
 		return;
 	if (size > 0 && (size_t)size + props_max + p->payload.size <= f->max_bytes)
 		payload = definition_forward_begin(
-			in->lane, f->target_idx, CHANNEL_HEADER_BYTES + (uint64_t)size + props_max,
+			in->lane, f->target_idx, header_bytes + (uint64_t)size + props_max,
 			carried_bytes((size_t)size, props_max, p->payload.size), now);
 	if (!payload) {
 		counter_add(&counts->unforwarded, 1);

@@ -243,6 +243,7 @@ static void on_online(struct target *t, const struct mqtt_event *e)
 	LOG_DEBUG("target", "name=%s session_present=%d inflight=%u", target_name(t), e->session_present,
 		  t->session.inflight.count);
 	target_give_up_excess(t);
+	target_replay_online(t);
 	target_losses_online(t);
 }
 
@@ -457,7 +458,7 @@ void target_step(struct target *t)
 
 	target_part_step(t);
 	if (target_state(t) == TARGET_DISABLED) {
-		timer_set(&t->publisher->timers, &t->timer, MONO_NEVER);
+		timer_set(&t->publisher->timers, &t->timer, target_trim(t));
 		return;
 	}
 	deadlines_step(t);
@@ -481,7 +482,12 @@ void target_step(struct target *t)
 		next = mono_min(next, t->part_deadline);
 	if (t->session.state == MQTT_SESSION_ONLINE && !stream_is_sending(&t->stream) &&
 	    t->flush_deadline.ns == MONO_NEVER.ns && t->waiting_count == 0 && target_may_take(t) &&
-	    !t->hello_due && mqtt_session_room(&t->session) > 0 && !ring_idle(t->ring))
-		next = now; /* a step's discards were not all */
+	    !t->hello_due && mqtt_session_room(&t->session) > 0) {
+		if (!ring_idle(t->ring))
+			next = now; /* a step's discards were not all */
+		next = mono_min(next, target_replay_deadline(t));
+	}
+	if (t->session.state != MQTT_SESSION_ONLINE && !t->left)
+		next = mono_min(next, target_trim(t));
 	timer_set(&t->publisher->timers, &t->timer, t->left ? MONO_NEVER : next);
 }

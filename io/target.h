@@ -61,6 +61,17 @@ struct target_place {
 
 #define TARGET_REDIRECTS_MAX 4 /* followed in a row; then the list is walked on, after the back-off */
 
+/* Live first after an outage; io/target_replay.c. */
+struct target_replay {
+	bool split_is_due;        /* connected, and the ring not split since */
+	struct mono live_from;    /* the present connection: what was made before is replayed */
+	struct mono allowed_from; /* the backlog's messages are paid for up to here, by the rate */
+	struct mono deadline;     /* for the next of them */
+	struct mono trim_deadline;
+	uint8_t *text; /* topic and properties of a marked message */
+	size_t text_bytes;
+};
+
 struct target {
 	struct publisher *publisher;
 	const struct cfg_target *config;
@@ -112,6 +123,7 @@ struct target {
 	struct ring_file ring_file; /* where the ring is in a file */
 	uint32_t ring_record_bytes; /* of the largest record in it, of this configuration or an earlier one */
 	uint64_t *origins;          /* of what was restored: not to come from the ring as well */
+	struct target_replay replay;
 	struct loss_ledger *losses;
 	struct mono losses_since;    /* connected, and something is untold; MONO_NEVER: no */
 	struct mono losses_deadline; /* to tell of more */

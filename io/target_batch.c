@@ -12,7 +12,7 @@
 /* Ours no more. A record of the target's own only loses its marks. */
 static void let_go(struct target *t, struct ring_record *rec)
 {
-	rec->flags &= IS_OWN | RING_RECORD_DONE;
+	rec->flags &= (uint32_t)IS_OWN | RING_RECORD_DONE;
 	if (!(rec->flags & IS_OWN))
 		ring_release(t->ring, rec);
 }
@@ -66,6 +66,8 @@ void target_message(const struct target *t, struct ring_record *rec, struct mqtt
 		m->expiry_left_s = expiry_left(t, rec, m->expiry_s);
 	if (t->ring_file.handle >= 0 && !(rec->flags & IS_OWN))
 		m->origin = ring_file_origin(&t->ring_file, rec);
+	if (UNLIKELY(rec->flags & IS_REPLAYED))
+		target_mark(t, rec, m);
 }
 
 static void iov_add(struct target *t, const void *bytes, size_t size_bytes)
@@ -108,7 +110,7 @@ static void refuse_message(struct target *t, const struct mqtt_message *m, const
 /* Puts a record into the present send. False: it must wait (the window is full). */
 static bool send_record(struct target *t, struct ring_record *rec)
 {
-	uint32_t own = rec->flags & IS_OWN;
+	uint32_t own = rec->flags & IS_OWN, stays = rec->flags & (IS_OWN | IS_REPLAYED);
 	struct mqtt_message m;
 	struct bytes packet;
 	int rc;
@@ -130,7 +132,7 @@ static bool send_record(struct target *t, struct ring_record *rec)
 		let_go(t, rec);
 		return true;
 	}
-	rec->flags = own | HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
+	rec->flags = stays | HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
 	if (rc > 0 && !own && t->session.store.shape.slot_bytes)
 		ring_done(t->ring, rec); /* the session has it now: the next process finds it there */
 	batch_add(t, rec, packet);
@@ -161,8 +163,7 @@ static void resend(struct target *t)
 		/* With QoS 0 now, the session has it no more: after a crash the ring's file has to. */
 		if (rc == 0)
 			rec->flags &= ~RING_RECORD_DONE;
-		rec->flags = (rec->flags & (IS_OWN | RING_RECORD_DONE)) | HOLD_KERNEL |
-			     (rc > 0 ? HOLD_ACK : IS_QOS_0);
+		rec->flags = (rec->flags & HOLDS_STAY) | HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
 		batch_add(t, rec, packet); /* INFLIGHT -> BATCH, again */
 	}
 }
@@ -186,27 +187,39 @@ static void fill_from_waiting(struct target *t)
 	memmove(t->waiting, t->waiting + done, t->waiting_count * sizeof(t->waiting[0]));
 }
 
-static void fill_from_ring(struct target *t)
+uint32_t target_fill(struct target *t, enum ring_stream_kind kind, uint32_t room)
 {
 	struct ring_record **fresh = t->batch + t->batch_count;
-	uint32_t room = t->batch_max - t->batch_count;
-	uint32_t count;
+	uint32_t count = kind == RING_LIVE ? ring_take(t->ring, fresh, room, target_now(t))
+					   : ring_take_replay(t->ring, fresh, room, target_now(t));
 
-	if (t->has_acked)
-		room = (uint32_t)min_u64(room, mqtt_session_room(&t->session));
-	if (room == 0)
-		return;
-	count = ring_take(t->ring, fresh, room, target_now(t));
 	/* batch_add writes at or before the place that is read */
 	for (uint32_t i = 0; i < count; i++) {
-		if (UNLIKELY(!loss_follows(t->losses, fresh[i], RING_LIVE)))
-			loss_skipped(t->losses, t->ring, fresh[i], RING_LIVE);
+		if (UNLIKELY(!loss_follows(t->losses, fresh[i], kind)))
+			loss_skipped(t->losses, t->ring, fresh[i], kind);
+		if (UNLIKELY(target_is_replayed(t, fresh[i], kind)))
+			fresh[i]->flags |= IS_REPLAYED;
 		bool sent = send_record(t, fresh[i]); /* RING -> BATCH */
 
 		ASSERT(sent); /* no more were taken than the window admits */
 	}
 	if (count < room)
 		loss_look(t->losses, t->ring, target_now(t));
+	return count;
+}
+
+static void fill_from_ring(struct target *t)
+{
+	uint32_t room = t->batch_max - t->batch_count;
+
+	if (t->has_acked)
+		room = (uint32_t)min_u64(room, mqtt_session_room(&t->session));
+	if (room == 0)
+		return;
+	if (t->config->replay.order == CFG_REPLAY_LIVE_FIRST)
+		target_replay_fill(t, room);
+	else
+		(void)target_fill(t, RING_LIVE, room);
 }
 
 /* --- sending ------------------------------------------------------------------------------------------------------- */
@@ -303,7 +316,7 @@ void target_batch_recover(struct target *t)
 			target_hold_drop(t, rec, HOLD_KERNEL); /* BATCH -> INFLIGHT, to come again */
 			continue;
 		}
-		rec->flags &= IS_OWN | RING_RECORD_DONE;
+		rec->flags &= HOLDS_STAY;
 		if (rec != t->hello &&
 		    rec != t->farewell)         /* of another connection, they would mean nothing */
 			t->batch[kept++] = rec; /* BATCH -> WAITING */
@@ -319,7 +332,7 @@ void target_batch_recover(struct target *t)
 void target_give_up_excess(struct target *t)
 {
 	uint64_t held = t->waiting_count + ring_backlog(t->ring);
-	uint64_t limit = t->config->buffer_messages;
+	uint64_t limit = ring_keeping(t->ring).messages;
 	uint32_t excess = (uint32_t)min_u64(t->waiting_count, held > limit ? held - limit : 0);
 
 	uint32_t kept = 0;

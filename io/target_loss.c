@@ -78,12 +78,13 @@ static size_t message_write(struct target *t, const struct loss_gap *g, uint64_t
 static bool tell(struct target *t, const struct loss_gap *g, uint64_t gap_count)
 {
 	struct publisher *p = t->publisher;
-	uint32_t lane_idx = p->config.definitions->ports[t->cfg_idx].lane_of_source[p->lane->source_idx];
+	const struct definition_port *port = &p->config.definitions->ports[t->cfg_idx];
+	uint32_t lane_idx = port->lane_of_source[p->lane->source_idx];
 	struct bytes topic = loss_topic(t);
 	char text[LOSS_MESSAGE_BYTES_MAX];
 	size_t size = message_write(t, g, gap_count, lane_idx, text);
 	uint64_t bytes = carried_bytes(topic.size, 0, size);
-	uint8_t *payload = definition_forward_begin(p->lane, t->cfg_idx, CHANNEL_HEADER_BYTES + topic.size,
+	uint8_t *payload = definition_forward_begin(p->lane, t->cfg_idx, port->header_bytes + topic.size,
 						    bytes, target_now(t));
 	struct writer w;
 
@@ -100,7 +101,7 @@ static bool tell(struct target *t, const struct loss_gap *g, uint64_t gap_count)
 /* How many may go into the ring now, so that there is room for samples. */
 static uint32_t room_now(const struct target *t)
 {
-	uint64_t half = t->config->buffer_messages / 2, backlog = ring_backlog(t->ring);
+	uint64_t half = ring_keeping(t->ring).messages / 2, backlog = ring_backlog(t->ring);
 
 	if (backlog <= half)
 		return (uint32_t)max_u64(1, half - backlog);

@@ -423,16 +423,16 @@ struct ring_limits target_ring_limits(const struct cfg *c, uint32_t cfg_idx, con
 {
 	const struct cfg_target *tc = &c->targets[cfg_idx];
 	const struct definition_port *port = &d->ports[cfg_idx];
-	uint32_t headroom_max = 0;
+	uint64_t record_bytes = port->record_bytes_max;
 
-	for (uint32_t i = 0; tc->buffer_path && i < d->channel_count; i++)
-		if (d->channels[i].target_idx == cfg_idx && d->channels[i].headroom_bytes > headroom_max)
-			headroom_max = d->channels[i].headroom_bytes;
+	if (tc->buffer_path)
+		record_bytes += port->headroom_bytes_max + sizeof(struct carried_end);
+	record_bytes = min_u64(RING_RECORD_BYTES_MAX, record_bytes);
 	return (struct ring_limits){
-		.message_count = tc->buffer_messages,
-		.record_bytes_max = (uint32_t)min_u64(
-			RING_RECORD_BYTES_MAX, (uint64_t)port->record_bytes_max + headroom_max +
-						       (tc->buffer_path ? sizeof(struct carried_end) : 0)),
+		.message_count = tc->buffer_messages_max,
+		.byte_count = tc->buffer_bytes ? max_u64(tc->buffer_bytes, record_bytes) : 0,
+		.record_bytes_max = (uint32_t)record_bytes,
+		.headroom_bytes_max = port->headroom_bytes_max,
 		.lane_count = port->lane_count + (tc->buffer_path ? 1 : 0),
 		.inflight_max = tc->max_inflight + target_batch_max(tc),
 		.max_age_ns = tc->buffer_max_age_ns,
@@ -489,7 +489,8 @@ static void ring_look(struct target *t)
 	if (!t->config->buffer_path)
 		return;
 	ring_path(t, path);
-	t->ring_record_bytes = ring_file_record_bytes(path, &limits);
+	t->ring_record_bytes = ring_file_record_bytes(
+		path, &limits, p->definitions->ports[t->cfg_idx].header_bytes - CHANNEL_HEADER_BYTES);
 }
 
 static int ring_in_file(struct target *t)
@@ -515,10 +516,13 @@ static int ring_in_file(struct target *t)
 		.limits = target_ring_limits(p->cfg, t->cfg_idx, p->definitions),
 		.topics = topics,
 		.topic_count = p->definitions->channel_count,
+		.mark_bytes = p->definitions->ports[t->cfg_idx].header_bytes - CHANNEL_HEADER_BYTES,
 		.epoch = prng_next(&t->publisher->prng),
 	};
 
 	config.limits.record_bytes_max = t->ring_record_bytes;
+	if (config.limits.byte_count)
+		config.limits.byte_count = max_u64(config.limits.byte_count, t->ring_record_bytes);
 	rc = ring_file_open(&t->ring_file, &config, t->origins, t->restored_count, target_now(t),
 			    turn_wall(&t->publisher->turn));
 	free(topics);
@@ -588,11 +592,16 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 		rc = own_records_make(t);
 	if (rc == 0 && t->config->buffer_path)
 		rc = ring_in_file(t);
+	if (rc == 0)
+		rc = target_replay_open(t);
 	if (rc < 0) {
 		target_close(t);
 		return rc;
 	}
 	ASSERT(t->ring);
+	rc = ring_keep(t->ring, t->config->buffer_messages, ring_keeping(t->ring).bytes,
+		       t->config->buffer_max_age_ns);
+	ASSERT(rc == 0); /* the memory was made for as much, or more */
 	loss_init(t->losses, &t->metrics, target_now(t));
 	loss_unnumbered(t->losses, LOSS_OVERSIZED, t->ring_file.unfit_count, target_now(t), target_now(t));
 	check_headroom(t);
@@ -619,6 +628,7 @@ void target_close(struct target *t)
 	free(t->session_memory.alias_in_sizes);
 	free(t->receive);
 	free(t->losses);
+	free(t->replay.text);
 	free(t->props);
 	free(t->props_text);
 	free(t->will_props);

@@ -50,7 +50,9 @@ static bool is_drained(const struct target *t)
 {
 	if (!t->leaving) /* what is in the ring stays there until it is enabled again */
 		return true;
-	return ring_idle(t->ring) && t->waiting_count == 0 && t->session.inflight.count == 0;
+	/* In a file the backlog is for the next start. */
+	return ring_idle(t->ring) && (ring_replay_is_done(t->ring) || t->ring_file.handle >= 0) &&
+	       t->waiting_count == 0 && t->session.inflight.count == 0;
 }
 
 /* Connected: first what is left, then on_disconnect, then DISCONNECT; each as far as the time goes. */

@@ -10,7 +10,14 @@
 #include "io/target.h"
 
 /* What a record in our hands waits for; in ring_record.flags. Without a hold it is let go. */
-enum target_hold { HOLD_KERNEL = 1, HOLD_ACK = 2, IS_QOS_0 = 4, IS_OWN = 8 /* no ring's */ };
+enum target_hold {
+	HOLD_KERNEL = 1,
+	HOLD_ACK = 2,
+	IS_QOS_0 = 4,
+	IS_OWN = 8,       /* no ring's */
+	IS_REPLAYED = 16, /* marked as such, each time it is sent */
+};
+#define HOLDS_STAY ((uint32_t)IS_OWN | IS_REPLAYED | RING_RECORD_DONE) /* whatever becomes of a send */
 
 static inline bool target_is_held(const struct ring_record *rec)
 {
@@ -71,6 +78,20 @@ void target_losses_online(struct target *t);
 /* Tells the server of gaps, where that is wanted; messages as others, for the ring. */
 void target_losses_step(struct target *t);
 void target_lost(struct target *t, const struct ring_record *rec, enum loss_reason reason);
+
+/* io/target_replay.c: what an outage has left. */
+NODISCARD int target_replay_open(struct target *t);
+void target_replay_online(struct target *t);
+/* Live messages and the backlog's into the present send, at most room. */
+void target_replay_fill(struct target *t, uint32_t room);
+/* When the backlog has something to send again. */
+struct mono target_replay_deadline(const struct target *t);
+bool target_is_replayed(const struct target *t, const struct ring_record *rec, enum ring_stream_kind kind);
+void target_mark(const struct target *t, const struct ring_record *rec, struct mqtt_message *m);
+/* Not connected: lets go of what is too old, or too much. When next. */
+struct mono target_trim(struct target *t);
+/* Up to room messages of this stream of the ring into the present send; how many were taken. */
+uint32_t target_fill(struct target *t, enum ring_stream_kind kind, uint32_t room);
 
 /* io/target_place.c: where to go. */
 void target_place_from_list(struct target *t);

@@ -31,6 +31,7 @@ static void step_forgets(uint64_t kept);
 #define RING_LOAD(p, order)          step_load(p)
 #define RING_STORE(p, v, order)      step_store(p, v)
 #define RING_CAS(p, old, new, order) step_cas(p, old, new)
+#define RING_HINT(p)                 0
 #define RING_FORGETS(x)              step_forgets(x)
 #include "core/ring.c"
 #include "core/ring_take.c"
@@ -228,7 +229,8 @@ static uint64_t fingerprint(void)
 
 	if (SPLITS)
 		h = mix(mix(mix(h, p->split), p->streams[RING_REPLAY].next),
-			w.split_count | (uint64_t)w.stream << 8 | (uint64_t)p->split_is_due << 16);
+			w.split_count | (uint64_t)w.stream << 8 | (uint64_t)p->split_is_due << 16 |
+				(uint64_t)p->is_split << 17);
 	for (uint32_t i = 0; i < K; i++) {
 		const struct ring_segment *seg = &ring->segments[i];
 		uint32_t fill = ring_fill_of(ring, ring_position(seg->word), seg->committed);
@@ -298,6 +300,9 @@ static bool take_has_work(enum ring_stream_kind kind, uint32_t room)
 
 	if (kind == RING_REPLAY && ring_replay_is_done(ring))
 		return false;
+	if (!ring_replay_is_done(ring) && p->streams[RING_REPLAY].ready_count == 0 &&
+	    p->streams[RING_REPLAY].next == p->split)
+		return true; /* to find that the backlog is done */
 	if (kind == RING_LIVE && can_walk(ring, RING_LIVE, end_of(ring, RING_LIVE, ring->map->head)) &&
 	    p->streams[RING_LIVE].ready_count < WINDOW)
 		return true;

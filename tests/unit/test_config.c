@@ -547,8 +547,6 @@ TEST(what_a_later_version_will_do_is_refused_by_name)
 		       "TLS is not supported by this version; use mqtt://");
 	expect_mistake("targets: [{name: a, url: 'mqtt://b', tls: {min: x}}]",
 		       "`tls` is not supported by this version");
-	expect_mistake("targets: [{name: a, url: 'mqtt://b', buffer: {bytes: 1}}]",
-		       "`bytes` is not supported");
 	expect_mistake("targets: [{name: a, url: 'mqtt://b', kind: resma}]",
 		       "`kind: resma` is not supported");
 }

@@ -268,15 +268,15 @@ TEST(a_smaller_record_than_the_file_needs_can_be_asked_for_and_told)
 	ring_file_close(&f);
 	limits = config.limits;
 	limits.record_bytes_max = 20;
-	EXPECT_EQ(ring_file_record_bytes(path, &limits), 24 + 2 * 3 + 90 + sizeof(struct carried_end));
-	config.limits.record_bytes_max = ring_file_record_bytes(path, &limits);
+	EXPECT_EQ(ring_file_record_bytes(path, &limits, 0), 24 + 2 * 3 + 90 + sizeof(struct carried_end));
+	config.limits.record_bytes_max = ring_file_record_bytes(path, &limits, 0);
 	open_file();
 	EXPECT_EQ(f.unfit_count, 0);
 	expect_next("c/c", "1");
 	expect_next("c/c", large);
 	expect_next("c/c", "2");
 	ring_file_close(&f);
-	EXPECT_EQ(ring_file_record_bytes(path, &limits), 20); /* all is through */
+	EXPECT_EQ(ring_file_record_bytes(path, &limits, 0), 20); /* all is through */
 	folder_close();
 }
 
@@ -291,22 +291,22 @@ TEST(one_large_message_does_not_make_a_file_larger_than_the_last)
 	limits = config.limits;
 	limits.record_bytes_max = 20;
 	limits.message_count = 1000000;
-	EXPECT_EQ(ring_file_record_bytes(path, &limits), 20);
+	EXPECT_EQ(ring_file_record_bytes(path, &limits, 0), 20);
 	limits.message_count = 10;
-	EXPECT_LE(21, ring_file_record_bytes(path, &limits));
+	EXPECT_LE(21, ring_file_record_bytes(path, &limits, 0));
 	folder_close();
 }
 
 TEST(without_a_file_to_be_trusted_records_are_as_large_as_configured)
 {
 	folder_open();
-	EXPECT_EQ(ring_file_record_bytes(path, &config.limits), RECORD);
-	EXPECT_EQ(ring_file_record_bytes(dir, &config.limits), RECORD);
+	EXPECT_EQ(ring_file_record_bytes(path, &config.limits, 0), RECORD);
+	EXPECT_EQ(ring_file_record_bytes(dir, &config.limits, 0), RECORD);
 	open_file();
 	push(0, "x");
 	((struct ring_file_header *)f.memory)->epoch++;
 	config.limits.record_bytes_max = 1;
-	EXPECT_EQ(ring_file_record_bytes(path, &config.limits), 1);
+	EXPECT_EQ(ring_file_record_bytes(path, &config.limits, 0), 1);
 	folder_close();
 }
 
