@@ -65,7 +65,7 @@ all: $(PROGRAMS:%=$B/%)
 ## deps: install the Debian packages that are missing (through sudo where not root)
 DEPS_BUILD := gcc libc6-dev pkg-config liburing-dev libmodbus-dev libyaml-dev libjansson-dev libjemalloc-dev \
               mosquitto mosquitto-clients
-DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format socat mbpoll tshark procps iproute2
+DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format spin socat mbpoll tshark procps iproute2
 DEPS_PERF  := libck-dev valgrind
 .PHONY: deps
 deps: build/.deps-test build/.deps-perf build/ejabberd/.unpacked
@@ -151,6 +151,11 @@ sim-mutants: build/.deps-test
 .PHONY: model
 model: build/.deps-test
 	@CC=$(CC) tests/model/run
+
+## promela: the ring written a second time, searched by spin (two minutes, 2.2 GiB)
+.PHONY: promela
+promela: build/.deps-test
+	@CC=$(CC) tests/model/promela
 
 ## race: the ring under ThreadSanitizer with more threads than cores
 RACE_SECONDS ?= 10
