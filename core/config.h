@@ -310,6 +310,8 @@ struct cfg {
 	struct cfg_pair *pairs;       /* user properties of all objects */
 	uint32_t *refs;               /* tag indices of all definitions */
 	char *text;                   /* all texts, each ends with a zero */
+	void *block;                  /* what all of these are in */
+	uint64_t block_bytes;
 	uint32_t sampler_count, publisher_count, target_count, url_count, line_count, device_count, tag_count,
 		definition_count, package_count, pair_count, ref_count, text_bytes;
 };
@@ -336,6 +338,8 @@ NODISCARD int config_load(const char *path, struct cfg **out, struct cfg_errors 
 /* The same from memory; file is the name for messages. For tests, fuzzers and the simulator. */
 NODISCARD int config_parse(const char *file, struct bytes yaml, struct cfg **out, struct cfg_errors *errors);
 void config_free(struct cfg *c);
+/* Bytes that it takes. */
+uint64_t config_memory_bytes(const struct cfg *c);
 
 /* The table of keys as text for people (--print-schema). */
 int config_print_schema(int fd);

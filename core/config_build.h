@@ -152,4 +152,7 @@ void config_resolve_package(struct config_build *b, struct cfg_target *t, uint32
 void config_resolve_tags(struct config_build *b, struct cfg_definition *d, uint32_t node, uint32_t *stamps,
 			 uint32_t stamp, uint64_t *steps_left);
 
+/* core/config_pack.c: at the end. -ENOMEM. */
+NODISCARD int config_pack(struct cfg *c);
+
 #endif

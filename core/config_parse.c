@@ -502,27 +502,10 @@ out:
 		free(b);
 	}
 	if (rc == 0)
+		rc = config_pack(c);
+	if (rc == 0)
 		*out = c;
 	else
 		config_free(c);
 	return rc;
-}
-
-void config_free(struct cfg *c)
-{
-	if (!c)
-		return;
-	free(c->samplers);
-	free(c->publishers);
-	free(c->targets);
-	free(c->urls);
-	free(c->lines);
-	free(c->devices);
-	free(c->tags);
-	free(c->definitions);
-	free(c->packages);
-	free(c->pairs);
-	free(c->refs);
-	free(c->text);
-	free(c);
 }

@@ -157,9 +157,6 @@ uint32_t definition_props_bytes_max(const struct cfg *c, const struct cfg_props 
 NODISCARD int definitions_open(struct definitions **out, const struct cfg *c, struct tag_table *tags);
 void definitions_close(struct definitions *d);
 
-/* Bytes that definitions_open used, for the memory budget. */
-uint64_t definitions_memory_bytes(const struct definitions *d);
-
 /* Before the threads start: where the target's messages go, and where a lane counts. */
 void definitions_attach_ring(struct definitions *d, uint32_t target_idx, struct ring *ring);
 void definitions_attach_metrics(struct definitions *d, uint32_t source_idx, struct sampler_metrics *metrics);

@@ -7,6 +7,7 @@
 
 #include "core/carried.h"
 #include "core/loss.h"
+#include "core/memory.h"
 #include "core/payload.h"
 #include "core/topic.h"
 
@@ -18,12 +19,6 @@ static bool publishes(const struct cfg_definition *def)
 static bool is_per_tag(const struct cfg *c, const struct cfg_definition *def)
 {
 	return topic_is_per_tag(cfg_text(c, def->topic));
-}
-
-/* One entry even for an empty list: malloc(0) may be NULL, and that means "no memory" here. */
-static void *array(uint64_t count, size_t size_bytes)
-{
-	return calloc((size_t)count + 1, size_bytes);
 }
 
 /* config_check has seen that every tag has one. */
@@ -103,25 +98,25 @@ static int arrays_open(struct definitions *d, const struct sizes *s)
 {
 	const struct cfg *c = d->cfg;
 
-	d->channels = array(s->channels, sizeof(d->channels[0]));
-	d->members = array(c->ref_count, sizeof(d->members[0]));
-	d->ports = array(c->target_count, sizeof(d->ports[0]));
-	d->feeds = array(s->feeds, sizeof(d->feeds[0]));
-	d->feed_first = array((uint64_t)c->tag_count + 1, sizeof(d->feed_first[0]));
-	d->beats = array(s->beats, sizeof(d->beats[0]));
-	d->beat_channels = array(s->beat_channels, sizeof(d->beat_channels[0]));
-	d->lanes = array(d->source_count, sizeof(d->lanes[0]));
-	d->source_of_tag = array(c->tag_count, sizeof(d->source_of_tag[0]));
-	d->counts = array(c->definition_count, sizeof(d->counts[0]));
-	d->refs_by_full_name = array(c->ref_count, sizeof(d->refs_by_full_name[0]));
-	d->refs_by_name = array(c->ref_count, sizeof(d->refs_by_name[0]));
-	d->topics = array(s->topic_bytes, 1);
+	d->channels = memory_alloc(s->channels, sizeof(d->channels[0]));
+	d->members = memory_alloc(c->ref_count, sizeof(d->members[0]));
+	d->ports = memory_alloc(c->target_count, sizeof(d->ports[0]));
+	d->feeds = memory_alloc(s->feeds, sizeof(d->feeds[0]));
+	d->feed_first = memory_alloc((uint64_t)c->tag_count + 1, sizeof(d->feed_first[0]));
+	d->beats = memory_alloc(s->beats, sizeof(d->beats[0]));
+	d->beat_channels = memory_alloc(s->beat_channels, sizeof(d->beat_channels[0]));
+	d->lanes = memory_alloc(d->source_count, sizeof(d->lanes[0]));
+	d->source_of_tag = memory_alloc(c->tag_count, sizeof(d->source_of_tag[0]));
+	d->counts = memory_alloc(c->definition_count, sizeof(d->counts[0]));
+	d->refs_by_full_name = memory_alloc(c->ref_count, sizeof(d->refs_by_full_name[0]));
+	d->refs_by_name = memory_alloc(c->ref_count, sizeof(d->refs_by_name[0]));
+	d->topics = memory_alloc(s->topic_bytes, 1);
 	if (!d->channels || !d->members || !d->ports || !d->feeds || !d->feed_first || !d->beats ||
 	    !d->beat_channels || !d->lanes || !d->topics || !d->source_of_tag || !d->counts ||
 	    !d->refs_by_full_name || !d->refs_by_name)
 		return -ENOMEM;
 	for (uint32_t t = 0; t < c->target_count; t++) {
-		d->ports[t].lane_of_source = malloc((size_t)d->source_count + 1);
+		d->ports[t].lane_of_source = memory_alloc((uint64_t)d->source_count + 1, 1);
 		if (!d->ports[t].lane_of_source)
 			return -ENOMEM;
 		memset(d->ports[t].lane_of_source, DEFINITION_NO_LANE, (size_t)d->source_count + 1);
@@ -150,10 +145,10 @@ static int lanes_open(struct definitions *d)
 			return rc;
 		lane->all = d;
 		lane->source_idx = i;
-		lane->touched = array(c->target_count, sizeof(lane->touched[0]));
-		lane->touched_flag = array(c->target_count, sizeof(lane->touched_flag[0]));
-		lane->dirty = array(d->channel_count, sizeof(lane->dirty[0]));
-		lane->dirty_flag = array(d->channel_count, sizeof(lane->dirty_flag[0]));
+		lane->touched = memory_alloc(c->target_count, sizeof(lane->touched[0]));
+		lane->touched_flag = memory_alloc(c->target_count, sizeof(lane->touched_flag[0]));
+		lane->dirty = memory_alloc(d->channel_count, sizeof(lane->dirty[0]));
+		lane->dirty_flag = memory_alloc(d->channel_count, sizeof(lane->dirty_flag[0]));
 		if (!lane->touched || !lane->touched_flag || !lane->dirty || !lane->dirty_flag)
 			return -ENOMEM;
 	}
@@ -473,7 +468,7 @@ static void feed_add(struct definitions *d, const struct cfg_definition *def, ui
 static int feeds_build(struct definitions *d)
 {
 	const struct cfg *c = d->cfg;
-	uint32_t *fill = array(c->tag_count, sizeof(fill[0]));
+	uint32_t *fill = calloc((size_t)c->tag_count + 1, sizeof(fill[0])); /* not kept */
 	uint32_t channel_idx = 0, beat_channel_count = 0;
 
 	if (!fill)
@@ -506,7 +501,7 @@ static int feeds_build(struct definitions *d)
 
 int definitions_open(struct definitions **out, const struct cfg *c, struct tag_table *tags)
 {
-	struct definitions *d = calloc(1, sizeof(*d));
+	struct definitions *d = memory_alloc(1, sizeof(*d));
 	struct sizes sizes = measure(c);
 	int rc;
 
@@ -542,42 +537,27 @@ void definitions_close(struct definitions *d)
 		return;
 	for (uint32_t i = 0; d->lanes && i < d->source_count; i++) {
 		timers_close(&d->lanes[i].timers);
-		free(d->lanes[i].touched);
-		free(d->lanes[i].touched_flag);
-		free(d->lanes[i].dirty);
-		free(d->lanes[i].dirty_flag);
+		memory_free(d->lanes[i].touched);
+		memory_free(d->lanes[i].touched_flag);
+		memory_free(d->lanes[i].dirty);
+		memory_free(d->lanes[i].dirty_flag);
 	}
 	for (uint32_t t = 0; d->ports && t < d->cfg->target_count; t++)
-		free(d->ports[t].lane_of_source);
-	free(d->channels);
-	free(d->members);
-	free(d->ports);
-	free(d->feeds);
-	free(d->feed_first);
-	free(d->beats);
-	free(d->beat_channels);
-	free(d->lanes);
-	free(d->source_of_tag);
-	free(d->counts);
-	free(d->refs_by_full_name);
-	free(d->refs_by_name);
-	free(d->topics);
-	free(d);
-}
-
-uint64_t definitions_memory_bytes(const struct definitions *d)
-{
-	const struct cfg *c = d->cfg;
-	struct sizes s = measure(c);
-	uint64_t lane = sizeof(struct definition_lane) + (uint64_t)c->target_count * (sizeof(uint32_t) + 1) +
-			(uint64_t)d->channel_count * (sizeof(uint32_t) + 1);
-
-	return s.channels * sizeof(struct channel) + s.topic_bytes + s.feeds * sizeof(struct feed) +
-	       s.beats * sizeof(struct beat) + s.beat_channels * 4 + (uint64_t)c->ref_count * 12 +
-	       ((uint64_t)c->tag_count + 1) * 8 + d->beat_count * sizeof(void *) +
-	       (uint64_t)c->definition_count * sizeof(struct definition_counts) +
-	       (uint64_t)c->target_count * (sizeof(struct definition_port) + d->source_count) +
-	       d->source_count * lane;
+		memory_free(d->ports[t].lane_of_source);
+	memory_free(d->channels);
+	memory_free(d->members);
+	memory_free(d->ports);
+	memory_free(d->feeds);
+	memory_free(d->feed_first);
+	memory_free(d->beats);
+	memory_free(d->beat_channels);
+	memory_free(d->lanes);
+	memory_free(d->source_of_tag);
+	memory_free(d->counts);
+	memory_free(d->refs_by_full_name);
+	memory_free(d->refs_by_name);
+	memory_free(d->topics);
+	memory_free(d);
 }
 
 void definitions_attach_ring(struct definitions *d, uint32_t target_idx, struct ring *ring)

@@ -10,6 +10,7 @@
 
 #include "core/assert.h"
 #include "core/clock.h"
+#include "core/memory.h"
 #include "core/time_text.h"
 
 #define SITE_COUNT 64
@@ -53,11 +54,11 @@ static const char *const level_texts[] = {"error", "warn", "info", "debug"};
 int log_thread_open(const char *name)
 {
 	ASSERT(!own_ring);
-	struct log_ring *r = aligned_alloc(CACHELINE_BYTES, align_up(sizeof(*r), CACHELINE_BYTES));
+	struct log_ring *r = memory_map(sizeof(*r));
 
 	if (!r)
 		return -ENOMEM;
-	memset(r, 0, sizeof(*r));
+	memset(r, 0, sizeof(*r)); /* all of it is touched: a line is no time for a page fault */
 	snprintf(r->name, sizeof(r->name), "%s", name);
 	pthread_mutex_lock(&rings_lock);
 	r->next = rings;
@@ -65,6 +66,11 @@ int log_thread_open(const char *name)
 	pthread_mutex_unlock(&rings_lock);
 	own_ring = r;
 	return 0;
+}
+
+uint64_t log_thread_bytes(void)
+{
+	return align_up(sizeof(struct log_ring), MEMORY_PAGE_BYTES);
 }
 
 void log_thread_close(void)
@@ -244,7 +250,7 @@ uint32_t log_drain(int fd)
 			continue;
 		}
 		*at = r->next;
-		free(r);
+		memory_unmap(r, sizeof(*r));
 	}
 	pthread_mutex_unlock(&rings_lock);
 	return count;

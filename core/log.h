@@ -26,6 +26,8 @@ extern _Atomic int log_level_now; /* relaxed: a late change costs a line */
 
 /* Gives the calling thread a ring. name is copied (15 bytes). -ENOMEM. */
 NODISCARD int log_thread_open(const char *name);
+/* Bytes of such a ring. */
+uint64_t log_thread_bytes(void);
 /* Ends it for the calling thread; the lines stay until drained. */
 void log_thread_close(void);
 

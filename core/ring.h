@@ -99,6 +99,8 @@ NODISCARD uint64_t ring_size_bytes(const struct ring_limits *limits);
 /* A new, empty ring in memory of its own. -ENOMEM, -EINVAL for limits out of range. */
 NODISCARD int ring_open(struct ring **out, const struct ring_limits *limits);
 void ring_close(struct ring *r);
+/* Its block is present, so that no side waits for a page of it: 0 or -errno. A file's mapping is the caller's. */
+NODISCARD int ring_populate(struct ring *r);
 
 /* The same with the part that others may see in the caller's memory: a mapped file, zeroed, on a page. What a sampler has
  * committed there survives the process; core/ring_file.h brings it back. The memory stays the caller's. */

@@ -140,12 +140,17 @@ static void header_write(struct ring_file *f, const struct ring_file_config *c, 
 	h->header_crc = ring_file_header_crc(h);
 }
 
+uint64_t ring_file_bytes(const struct ring_file_config *c)
+{
+	return RING_FILE_HEADER_BYTES + ring_map_bytes(&c->limits) +
+	       ring_topics_bytes(c->topics, c->topic_count);
+}
+
 static int file_map(struct ring_file *f, const struct ring_file_config *c, const char *path)
 {
-	uint64_t map_bytes = ring_map_bytes(&c->limits);
 	int rc;
 
-	f->memory_bytes = RING_FILE_HEADER_BYTES + map_bytes + ring_topics_bytes(c->topics, c->topic_count);
+	f->memory_bytes = ring_file_bytes(c);
 	f->handle = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (f->handle == -1)
 		return -errno;

@@ -49,6 +49,9 @@ struct ring_file {
 NODISCARD uint32_t ring_file_record_bytes(const char *path, const struct ring_limits *limits,
 					  uint32_t mark_bytes);
 
+/* How large the file is. */
+uint64_t ring_file_bytes(const struct ring_file_config *config);
+
 /* origins: of messages that the session has, sorted; they are not taken over. */
 NODISCARD int ring_file_open(struct ring_file *f, const struct ring_file_config *config,
 			     const uint64_t *origins, uint32_t origin_count, struct mono mono,

@@ -1,9 +1,9 @@
 /* core/ring_open.c - from limits to a shape, and from a shape to memory. */
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "core/crc32c.h"
+#include "core/memory.h"
 #include "core/ring_layout.h"
 
 /* One CAS a segment: at 64 KiB it is lost among its records, and a segment is still a small part of a ring. */
@@ -225,8 +225,8 @@ static int open_shaped(struct ring **out, const struct ring_limits *limits, cons
 	ASSERT((shape->segment_count & (shape->segment_count - 1)) == 0);
 	ASSERT(shape->segment_bytes % RING_UNIT_BYTES == 0);
 	ASSERT(shape->segment_bytes >= shape->stride_bytes);
-	block = mmap(NULL, block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (block == MAP_FAILED)
+	block = memory_map(block_bytes);
+	if (!block)
 		return -ENOMEM;
 
 	r = (struct ring *)(void *)block;
@@ -269,5 +269,10 @@ int ring_open_in(struct ring **out, const struct ring_limits *limits, void *map)
 void ring_close(struct ring *r)
 {
 	if (r)
-		(void)munmap(r, r->block_bytes);
+		memory_unmap(r, r->block_bytes);
+}
+
+int ring_populate(struct ring *r)
+{
+	return memory_populate(r, r->block_bytes);
 }

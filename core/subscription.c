@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/hash.h"
+#include "core/memory.h"
 #include "core/topic.h"
 
 #define ID_MAX 268435455u
@@ -203,16 +204,16 @@ int subscriptions_open(struct subscriptions *out, const struct cfg *c, uint32_t 
 	if (w.count == 0)
 		return 0;
 	w.list = calloc(w.count, sizeof(w.list[0]));
-	out->text = malloc(out->text_bytes);
-	out->routes = calloc(w.count, sizeof(out->routes[0]));
+	out->text = memory_alloc(out->text_bytes, 1);
+	out->routes = memory_alloc(w.count, sizeof(out->routes[0]));
 	if (!w.list || !out->text || !out->routes)
 		goto out;
 	(void)collect(c, target_idx, &w, out->text);
 	distinct = unite(&w);
-	out->list = calloc(distinct, sizeof(out->list[0]));
-	out->by_id = calloc(distinct, sizeof(out->by_id[0]));
-	out->exact = calloc(distinct, sizeof(out->exact[0]));
-	out->wild = calloc(distinct, sizeof(out->wild[0]));
+	out->list = memory_alloc(distinct, sizeof(out->list[0]));
+	out->by_id = memory_alloc(distinct, sizeof(out->by_id[0]));
+	out->exact = memory_alloc(distinct, sizeof(out->exact[0]));
+	out->wild = memory_alloc(distinct, sizeof(out->wild[0]));
 	if (!out->list || !out->by_id || !out->exact || !out->wild)
 		goto out;
 	list_fill(out, c, &w);
@@ -227,19 +228,13 @@ out:
 
 void subscriptions_close(struct subscriptions *s)
 {
-	free(s->list);
-	free(s->routes);
-	free(s->by_id);
-	free(s->exact);
-	free(s->wild);
-	free(s->text);
+	memory_free(s->list);
+	memory_free(s->routes);
+	memory_free(s->by_id);
+	memory_free(s->exact);
+	memory_free(s->wild);
+	memory_free(s->text);
 	*s = (struct subscriptions){0};
-}
-
-uint64_t subscriptions_memory_bytes(const struct subscriptions *s)
-{
-	return s->count * (sizeof(s->list[0]) + 3 * sizeof(s->by_id[0])) +
-	       s->route_count * sizeof(s->routes[0]) + s->text_bytes;
 }
 
 uint32_t subscription_by_id(const struct subscriptions *s, uint32_t id)

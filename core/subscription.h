@@ -43,7 +43,6 @@ struct subscriptions {
 
 NODISCARD int subscriptions_open(struct subscriptions *out, const struct cfg *c, uint32_t target_idx);
 void subscriptions_close(struct subscriptions *s);
-uint64_t subscriptions_memory_bytes(const struct subscriptions *s);
 
 /* The subscription with that identifier, or CFG_NONE. O(log n). */
 uint32_t subscription_by_id(const struct subscriptions *s, uint32_t id);

@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "core/memory.h"
 
 #define KIND_BITS     0xffu
 #define QUALITY_SHIFT 8
@@ -71,10 +72,10 @@ int tag_table_open(struct tag_table *t, const struct cfg *c)
 		text_bytes += strlen(cfg_text(c, c->devices[c->tags[i].device_idx].name)) +
 			      strlen(cfg_text(c, c->tags[i].name)) + 2;
 	*t = (struct tag_table){.count = c->tag_count};
-	t->cells = calloc((size_t)c->tag_count + 1, sizeof(t->cells[0]));
-	t->names = calloc((size_t)c->tag_count + 1, sizeof(t->names[0]));
-	t->scales = calloc((size_t)c->tag_count + 1, sizeof(t->scales[0]));
-	t->text = malloc(text_bytes + 1);
+	t->cells = memory_alloc((uint64_t)c->tag_count + 1, sizeof(t->cells[0]));
+	t->names = memory_alloc((uint64_t)c->tag_count + 1, sizeof(t->names[0]));
+	t->scales = memory_alloc((uint64_t)c->tag_count + 1, sizeof(t->scales[0]));
+	t->text = memory_alloc(text_bytes + 1, 1);
 	if (!t->cells || !t->names || !t->scales || !t->text) {
 		tag_table_close(t);
 		return -ENOMEM;
@@ -94,10 +95,10 @@ int tag_table_open(struct tag_table *t, const struct cfg *c)
 
 void tag_table_close(struct tag_table *t)
 {
-	free(t->cells);
-	free(t->names);
-	free(t->scales);
-	free(t->text);
+	memory_free(t->cells);
+	memory_free(t->names);
+	memory_free(t->scales);
+	memory_free(t->text);
 	*t = (struct tag_table){0};
 }
 

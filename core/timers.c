@@ -1,20 +1,20 @@
 #include "core/timers.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "core/assert.h"
+#include "core/memory.h"
 
 int timers_open(struct timers *t, uint32_t timer_count)
 {
 	*t = (struct timers){.room = timer_count};
-	t->heap = calloc((size_t)timer_count + 1, sizeof(t->heap[0]));
+	t->heap = memory_alloc((uint64_t)timer_count + 1, sizeof(t->heap[0]));
 	return t->heap ? 0 : -ENOMEM;
 }
 
 void timers_close(struct timers *t)
 {
-	free(t->heap);
+	memory_free(t->heap);
 	*t = (struct timers){0};
 }
 

@@ -31,13 +31,6 @@ void line_close(struct line *l)
 	UNREACHABLE();
 }
 
-uint64_t line_memory_bytes(const struct cfg *c, uint32_t cfg_idx)
-{
-	if (c->lines[cfg_idx].kind == CFG_LINE_SYNTHETIC)
-		return sizeof(struct line);
-	return sizeof(struct line) + line_modbus_memory_bytes(c, cfg_idx);
-}
-
 void line_step(struct line *l)
 {
 	switch (l->kind) {

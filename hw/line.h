@@ -71,7 +71,6 @@ struct line {
 
 NODISCARD int line_open(struct line *l, struct sampler *s, uint32_t cfg_idx);
 void line_close(struct line *l);
-uint64_t line_memory_bytes(const struct cfg *c, uint32_t cfg_idx);
 
 /* The line's deadline has come, or something has come in: one bounded step; sets its timer anew. */
 void line_step(struct line *l);
@@ -80,7 +79,6 @@ void line_step(struct line *l);
 NODISCARD int line_modbus_open(struct line *l);
 void line_modbus_close(struct line *l);
 void line_modbus_step(struct line *l);
-uint64_t line_modbus_memory_bytes(const struct cfg *c, uint32_t cfg_idx);
 
 /* Of the synthetic source. */
 void line_synthetic_open(struct line *l);

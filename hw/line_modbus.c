@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/memory.h"
 #include "hw/line.h"
 
 #define ACTIONS_A_STEP 1024u /* bound of one step; what is left is due again at once */
@@ -453,15 +454,6 @@ static void count_of(const struct cfg *c, uint32_t cfg_idx, uint32_t *device_cou
 	}
 }
 
-uint64_t line_modbus_memory_bytes(const struct cfg *c, uint32_t cfg_idx)
-{
-	uint32_t device_count, item_count;
-
-	count_of(c, cfg_idx, &device_count, &item_count);
-	return sizeof(struct line_modbus) + modbus_master_memory_bytes(device_count, item_count) +
-	       item_count * (sizeof(struct modbus_item) + sizeof(struct modbus_field));
-}
-
 #define SPREAD_MAX_NS NS_PER_S /* nobody waits longer than that for a first value */
 
 /* Lines of one thread with one period would all be due in the same microsecond, for ever: each has its place in the
@@ -530,7 +522,7 @@ int line_modbus_open(struct line *l)
 {
 	const struct cfg *c = l->sampler->config.cfg;
 	const struct cfg_line *lc = config_of(l);
-	struct line_modbus *m = calloc(1, sizeof(*m));
+	struct line_modbus *m = memory_alloc(1, sizeof(*m));
 	struct modbus_device_config *devices = NULL;
 	uint32_t device_count, item_count;
 	size_t memory_bytes;
@@ -546,9 +538,9 @@ int line_modbus_open(struct line *l)
 	stream_init(&m->stream, l->sampler->loop, &tcp_user, m->receive, sizeof(m->receive));
 	count_of(c, l->cfg_idx, &device_count, &item_count);
 	memory_bytes = modbus_master_memory_bytes(device_count, item_count);
-	m->items = calloc((size_t)item_count + 1, sizeof(m->items[0]));
-	m->fields = calloc((size_t)item_count + 1, sizeof(m->fields[0]));
-	m->master_memory = aligned_alloc(64, align_up(memory_bytes, 64));
+	m->items = memory_alloc((uint64_t)item_count + 1, sizeof(m->items[0]));
+	m->fields = memory_alloc((uint64_t)item_count + 1, sizeof(m->fields[0]));
+	m->master_memory = memory_alloc(memory_bytes, 1);
 	devices = calloc((size_t)device_count + 1, sizeof(devices[0]));
 	if (!m->items || !m->fields || !m->master_memory || !devices)
 		goto out;
@@ -583,9 +575,9 @@ void line_modbus_close(struct line *l)
 
 	if (!m)
 		return;
-	free(m->items);
-	free(m->fields);
-	free(m->master_memory);
-	free(m);
+	memory_free(m->items);
+	memory_free(m->fields);
+	memory_free(m->master_memory);
+	memory_free(m);
 	l->modbus = NULL;
 }

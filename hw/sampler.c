@@ -1,8 +1,8 @@
 #include "hw/sampler.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
+#include "core/memory.h"
 #include "hw/line.h"
 
 #define LOOP_SPARE_OPERATIONS 64
@@ -34,12 +34,14 @@ int sampler_open(struct sampler *s, const struct sampler_config *config)
 	rc = timers_open(&s->timers, line_count);
 	if (rc < 0)
 		return rc;
-	s->lines = calloc((size_t)line_count + 1, sizeof(s->lines[0]));
+	s->lines = memory_alloc((uint64_t)line_count + 1, sizeof(s->lines[0]));
 	if (!s->lines) {
 		rc = -ENOMEM;
 		goto fail;
 	}
-	rc = loop_open(&s->loop, &limits);
+	memory_count(MEMORY_LOOPS, loop_memory_bytes(&limits));
+	if (!config->only_count)
+		rc = loop_open(&s->loop, &limits);
 	if (rc < 0)
 		goto fail;
 	for (uint32_t i = 0; i < c->line_count; i++) {
@@ -63,21 +65,11 @@ void sampler_close(struct sampler *s)
 		loop_close(s->loop); /* first: the kernel lets go of the lines' buffers */
 	for (uint32_t i = 0; i < s->line_count; i++)
 		line_close(&s->lines[i]);
-	free(s->lines);
+	memory_free(s->lines);
 	timers_close(&s->timers);
 	s->loop = NULL;
 	s->lines = NULL;
 	s->line_count = 0;
-}
-
-uint64_t sampler_memory_bytes(const struct cfg *c, uint32_t sampler_idx)
-{
-	uint64_t bytes = sizeof(struct sampler);
-
-	for (uint32_t i = 0; i < c->line_count; i++)
-		if (c->lines[i].sampler_idx == sampler_idx)
-			bytes += line_memory_bytes(c, i) + sizeof(struct timer *);
-	return bytes;
 }
 
 /* Lines begin one after another, so that they do not all connect in the same microsecond. */

@@ -26,6 +26,7 @@ struct sampler_config {
 	struct publisher *const *publisher_of_target; /* by target index */
 	const uint32_t *slot_of_target;               /* its number within that publisher */
 	uint64_t seed;                                /* for back-off jitter and the synthetic source */
+	bool only_count;                              /* as in struct publisher_config */
 };
 
 struct sampler {
@@ -46,9 +47,6 @@ struct sampler {
 
 NODISCARD int sampler_open(struct sampler *s, const struct sampler_config *config);
 void sampler_close(struct sampler *s);
-
-/* Bytes that sampler_open takes for such a configuration. */
-uint64_t sampler_memory_bytes(const struct cfg *c, uint32_t sampler_idx);
 
 /* What is due and what has come in. Bounded by the lines that are due, and by one batch a line. */
 void sampler_step(struct sampler *s);

@@ -7,6 +7,7 @@
 
 #include "core/assert.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "proto/line_framer.h"
 
 #define LINE_BUFFER_BYTES (JSONRPC_LINE_BYTES_MAX + 1)
@@ -76,6 +77,11 @@ enum control_role control_role_of(const struct net_peer *peer, uint32_t owner_ui
 	return peer->uid == 0 || peer->uid == owner_uid ? CONTROL_OPERATOR : CONTROL_READ_ONLY;
 }
 
+uint64_t control_memory_bytes(void)
+{
+	return align_up((uint64_t)CONTROL_CLIENTS_MAX * LINE_BUFFER_BYTES, MEMORY_PAGE_BYTES);
+}
+
 int control_open(struct control **out, struct loop *loop, const char *path, uint32_t mode,
 		 const struct control_method *methods, size_t method_count, void *context)
 {
@@ -93,10 +99,11 @@ int control_open(struct control **out, struct loop *loop, const char *path, uint
 		.owner_uid = geteuid(),
 		.accept = {.done = on_accept},
 		.accept_due = MONO_NEVER,
-		.lines = malloc((size_t)CONTROL_CLIENTS_MAX * LINE_BUFFER_BYTES),
+		.lines = memory_map(control_memory_bytes()),
 	};
 	if (!c->path || !c->lines)
 		goto out_free;
+	memset(c->lines, 0, control_memory_bytes()); /* there from now on */
 	rc = loop_unix_listen(loop, path, mode);
 	if (rc < 0)
 		goto out_free;
@@ -106,7 +113,7 @@ int control_open(struct control **out, struct loop *loop, const char *path, uint
 	return 0;
 
 out_free:
-	free(c->lines);
+	memory_unmap(c->lines, control_memory_bytes());
 	free(c->path);
 	free(c);
 	return rc;
@@ -169,7 +176,7 @@ void control_close(struct control *c)
 		LOG_ERROR("control", "state=stuck reason=\"the kernel still holds its memory, which stays\"");
 		return;
 	}
-	free(c->lines);
+	memory_unmap(c->lines, control_memory_bytes());
 	free(c->path);
 	free(c);
 }

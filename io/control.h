@@ -61,6 +61,8 @@ struct control_watch {
 enum control_role control_role_of(const struct net_peer *peer, uint32_t owner_uid);
 
 /* The path is copied, the methods and their context are borrowed. -errno of loop_unix_listen, -ENOMEM. */
+/* Bytes that control_open keeps for the lines of its clients; answers come and go beside them. */
+uint64_t control_memory_bytes(void);
 NODISCARD int control_open(struct control **out, struct loop *loop, const char *path, uint32_t mode,
 			   const struct control_method *methods, size_t method_count, void *context);
 

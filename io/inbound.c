@@ -1,13 +1,13 @@
 #include "io/inbound.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/carried.h"
 #include "core/hash.h"
 #include "core/intake.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "core/topic.h"
 #include "io/publisher.h"
 #include "proto/mqtt_topic.h"
@@ -74,11 +74,11 @@ int inbound_open(struct inbound *in, struct publisher *p, uint32_t target_idx, s
 	rc = inbound_buffer_open(&in->buffer, held_max(t), t->max_packet_bytes);
 	if (rc < 0)
 		return rc;
-	in->filters = calloc(in->subscriptions.count, sizeof(in->filters[0]));
-	in->matched = calloc(in->subscriptions.count, sizeof(in->matched[0]));
+	in->filters = memory_alloc(in->subscriptions.count, sizeof(in->filters[0]));
+	in->matched = memory_alloc(in->subscriptions.count, sizeof(in->matched[0]));
 	if (forwards(c, target_idx)) {
-		in->topic = malloc(TOPIC_FORWARDED_BYTES_MAX);
-		in->other_topic = malloc(TOPIC_FORWARDED_BYTES_MAX);
+		in->topic = memory_alloc(TOPIC_FORWARDED_BYTES_MAX, 1);
+		in->other_topic = memory_alloc(TOPIC_FORWARDED_BYTES_MAX, 1);
 		if (!in->topic || !in->other_topic)
 			return -ENOMEM;
 	}
@@ -92,28 +92,10 @@ void inbound_close(struct inbound *in)
 {
 	subscriptions_close(&in->subscriptions);
 	inbound_buffer_close(&in->buffer);
-	free(in->filters);
-	free(in->matched);
-	free(in->topic);
-	free(in->other_topic);
-}
-
-uint64_t inbound_memory_bytes(const struct cfg *c, uint32_t target_idx)
-{
-	struct subscriptions s;
-	uint64_t bytes;
-
-	if (subscriptions_open(&s, c, target_idx) < 0)
-		return 0;
-	bytes = subscriptions_memory_bytes(&s) +
-		s.count * (sizeof(struct mqtt_session_filter) + sizeof(uint32_t));
-	if (s.count)
-		bytes += inbound_buffer_bytes(held_max(&c->targets[target_idx]),
-					      c->targets[target_idx].max_packet_bytes);
-	if (forwards(c, target_idx))
-		bytes += 2ull * TOPIC_FORWARDED_BYTES_MAX;
-	subscriptions_close(&s);
-	return bytes;
+	memory_free(in->filters);
+	memory_free(in->matched);
+	memory_free(in->topic);
+	memory_free(in->other_topic);
 }
 
 /* --- which subscriptions ---------------------------------------------------------------------------------------------- */

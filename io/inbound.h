@@ -58,7 +58,6 @@ struct inbound {
 NODISCARD int inbound_open(struct inbound *in, struct publisher *p, uint32_t target_idx,
 			   struct target_metrics *metrics);
 void inbound_close(struct inbound *in);
-uint64_t inbound_memory_bytes(const struct cfg *c, uint32_t target_idx);
 
 /* Connected. */
 void inbound_online(struct inbound *in, const struct mqtt_session *s, bool session_present, struct mono now);

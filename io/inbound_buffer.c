@@ -1,8 +1,9 @@
 #include "io/inbound_buffer.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "core/memory.h"
 
 #define MESSAGE_BYTES_USUAL 256u /* room a message, as telegrams go */
 #define WRAP                UINT32_MAX
@@ -29,13 +30,13 @@ int inbound_buffer_open(struct inbound_buffer *b, uint32_t count_max, uint32_t m
 				     .block_bytes = inbound_buffer_bytes(count_max, message_bytes_max)};
 	if (count_max == 0)
 		return 0;
-	b->block = malloc(b->block_bytes);
+	b->block = memory_alloc(b->block_bytes, 1);
 	return b->block ? 0 : -ENOMEM;
 }
 
 void inbound_buffer_close(struct inbound_buffer *b)
 {
-	free(b->block);
+	memory_free(b->block);
 	*b = (struct inbound_buffer){0};
 }
 

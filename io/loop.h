@@ -38,6 +38,8 @@ struct loop_limits {
 };
 
 NODISCARD int loop_open(struct loop **out, const struct loop_limits *limits);
+/* Bytes of the queues that loop_open shares with the kernel. */
+uint64_t loop_memory_bytes(const struct loop_limits *limits);
 /* What to do about an error of loop_open, for the operator; a static text. */
 const char *loop_open_hint(int error);
 /* By the owner, before its thread ends: cancels what is left and waits until the kernel has let go of all memory; done() is

@@ -14,10 +14,14 @@
 #define TAG_NONE 0 /* a cancel's own result: says nothing that the cancelled one does not */
 #define TAG_WAKE 1
 
+#define PAGE_BYTES         4096u
+#define QUEUE_HEADER_BYTES 64u /* of the kernel's, in front of the completions; none needs more than a page */
+
 #define WAIT_NS_MAX        (24 * 3600 * NS_PER_S)
 #define CLOSE_RETRY_NS     (10 * NS_PER_MS)
 #define TRANSFER_BYTES_MAX ((size_t)INT_MAX & ~(size_t)4095) /* more comes back as a short transfer */
 
+static uint32_t sq_count_of(uint32_t operation_count);
 static int ring_open(struct io_uring *ring, uint32_t operation_count);
 static void wake_arm(struct loop *l);
 static void reap(struct loop *l);
@@ -58,6 +62,16 @@ out_free:
 	return rc;
 }
 
+/* Two mappings: a header with both queues, and the SQEs. The queue of SQEs is one of indices into them. */
+uint64_t loop_memory_bytes(const struct loop_limits *limits)
+{
+	uint64_t sq_count = sq_count_of(limits->operation_count);
+	uint64_t queues = QUEUE_HEADER_BYTES + 2 * sq_count * sizeof(struct io_uring_cqe) +
+			  sq_count * sizeof(uint32_t);
+
+	return align_up(queues, PAGE_BYTES) + align_up(sq_count * sizeof(struct io_uring_sqe), PAGE_BYTES);
+}
+
 const char *loop_open_hint(int error)
 {
 	switch (-error) {
@@ -84,9 +98,14 @@ const char *loop_open_hint(int error)
  *
  * The submission queue holds all that can be queued between two submissions: each operation once, its cancel once,
  * and the wake-up. Completions are twice that, since one that was cancelled may leave two. */
+static uint32_t sq_count_of(uint32_t operation_count)
+{
+	return (uint32_t)pow2_at_least(2ull * operation_count + 2);
+}
+
 static int ring_open(struct io_uring *ring, uint32_t operation_count)
 {
-	uint32_t sq_count = (uint32_t)pow2_at_least(2ull * operation_count + 2);
+	uint32_t sq_count = sq_count_of(operation_count);
 	unsigned wanted = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED;
 	unsigned better = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 	unsigned features = IORING_FEAT_EXT_ARG | IORING_FEAT_NODROP | IORING_FEAT_CQE_SKIP;

@@ -1,8 +1,8 @@
 #include "io/publisher.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
+#include "core/memory.h"
 #include "io/target.h"
 
 #define LOOP_SPARE_OPERATIONS 64
@@ -37,12 +37,14 @@ int publisher_open(struct publisher *p, const struct publisher_config *config)
 	rc = timers_open(&p->timers, target_count + 1);
 	if (rc < 0)
 		return rc;
-	p->targets = calloc((size_t)target_count + 1, sizeof(p->targets[0]));
+	p->targets = memory_alloc((uint64_t)target_count + 1, sizeof(p->targets[0]));
 	if (!p->targets) {
 		rc = -ENOMEM;
 		goto fail;
 	}
-	rc = loop_open(&p->loop, &limits);
+	memory_count(MEMORY_LOOPS, loop_memory_bytes(&limits));
+	if (!config->only_count)
+		rc = loop_open(&p->loop, &limits);
 	if (rc < 0)
 		goto fail;
 	for (uint32_t i = 0; i < c->target_count; i++) {
@@ -66,21 +68,11 @@ void publisher_close(struct publisher *p)
 		loop_close(p->loop); /* first: the kernel lets go of records and buffers */
 	for (uint32_t i = 0; i < p->target_count; i++)
 		target_close(&p->targets[i]);
-	free(p->targets);
+	memory_free(p->targets);
 	timers_close(&p->timers);
 	p->loop = NULL;
 	p->targets = NULL;
 	p->target_count = 0;
-}
-
-uint64_t publisher_memory_bytes(const struct cfg *c, uint32_t publisher_idx, const struct definitions *d)
-{
-	uint64_t bytes = sizeof(struct publisher);
-
-	for (uint32_t i = 0; i < c->target_count; i++)
-		if (c->targets[i].publisher_idx == publisher_idx)
-			bytes += target_memory_bytes(c, i, d);
-	return bytes;
 }
 
 struct target *publisher_target(struct publisher *p, uint32_t slot)

@@ -33,6 +33,7 @@ struct publisher_config {
 	const uint32_t *slot_of_target;
 	uint64_t seed;     /* for back-off jitter */
 	uint64_t drain_ns; /* at a stop: how long the rest may take to go out */
+	bool only_count; /* nothing of the outside world is touched: opened to count its memory, then closed */
 };
 
 struct publisher {
@@ -57,9 +58,6 @@ struct publisher {
 
 NODISCARD int publisher_open(struct publisher *p, const struct publisher_config *config);
 void publisher_close(struct publisher *p);
-
-/* Bytes that publisher_open takes, its targets included, the rings not. */
-uint64_t publisher_memory_bytes(const struct cfg *c, uint32_t publisher_idx, const struct definitions *d);
 
 /* Its target with this number; slots follow the order of the configuration. */
 struct target *publisher_target(struct publisher *p, uint32_t slot);

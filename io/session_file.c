@@ -12,6 +12,7 @@
 #include "core/file_lock.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "core/topic.h"
 
 #define PATH_BYTES     4096
@@ -290,11 +291,8 @@ static int map_new(struct session_file *f, const struct paths *p)
 
 static void unmap(struct session_file *f)
 {
-	if (f->handle < 0) {
-		free(f->memory);
-	} else {
-		if (f->memory)
-			munmap(f->memory, f->memory_bytes);
+	memory_unmap(f->memory, f->memory_bytes);
+	if (f->handle >= 0) {
 		map_guard_close(f->guard);
 		free(f->path);
 		close(f->handle);
@@ -312,11 +310,11 @@ static int plain_open(struct session_file *f, const struct session_file_config *
 	struct mqtt_store_shape shape;
 
 	shape = shape_of(c, old, m);
-	if (!old->sound)
+	if (!old->sound && !c->only_count)
 		shape.slot_bytes = 0;
 	f->handle = -1;
 	f->memory_bytes = mqtt_store_bytes(&shape);
-	f->memory = calloc(1, f->memory_bytes);
+	f->memory = memory_map(f->memory_bytes);
 	if (!f->memory)
 		return -ENOMEM;
 	mqtt_store_init(&f->store, f->memory, &shape, c->version, identity_of(c->client_id));
@@ -415,7 +413,7 @@ int session_file_open(struct session_file *f, const struct session_file_config *
 	int rc;
 
 	*f = (struct session_file){.handle = -1};
-	if (!c->state_dir)
+	if (!c->state_dir || c->only_count)
 		return open_plain(f, c);
 	p = malloc(sizeof(*p));
 	if (!p)

@@ -32,6 +32,7 @@ struct session_file_config {
 	enum mqtt_version version;
 	struct mqtt_store_shape shape;             /* filter_count and filter_text_bytes of the wanted ones */
 	const struct mqtt_session_filter *filters; /* shape.filter_count */
+	bool only_count;                           /* plain memory, as large as the file would be */
 };
 
 NODISCARD int session_file_open(struct session_file *f, const struct session_file_config *config);

@@ -155,7 +155,6 @@ NODISCARD int target_open(struct target *t, struct publisher *p, uint32_t cfg_id
 void target_close(struct target *t);
 /* What its ring is made with. */
 struct ring_limits target_ring_limits(const struct cfg *c, uint32_t cfg_idx, const struct definitions *d);
-uint64_t target_memory_bytes(const struct cfg *c, uint32_t cfg_idx, const struct definitions *d);
 
 /* New messages, a deadline, a completion: does what there is to do now, at most one batch. */
 void target_step(struct target *t);

@@ -7,6 +7,7 @@
 #include "core/carried.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "io/target_priv.h"
 #include "proto/mqtt_publish.h"
 
@@ -71,7 +72,7 @@ static int pairs_make(const struct cfg *c, const struct cfg_pairs *pairs, uint8_
 	*out = bytes_of(NULL, 0);
 	if (pairs->count == 0)
 		return 0;
-	*block = malloc(room);
+	*block = memory_alloc(room, 1);
 	if (!*block)
 		return -ENOMEM;
 	w = writer_of(*block, room);
@@ -171,8 +172,8 @@ static int channel_props_make(struct target *t)
 			room += definition_props_bytes_max(c, &c->definitions[i].props);
 	if (room == 0)
 		return 0;
-	t->props = calloc(d->ports[t->cfg_idx].channel_count, sizeof(t->props[0]));
-	t->props_text = malloc(room);
+	t->props = memory_alloc(d->ports[t->cfg_idx].channel_count, sizeof(t->props[0]));
+	t->props_text = memory_alloc(room, 1);
 	if (!t->props || !t->props_text)
 		return -ENOMEM;
 	w = writer_of(t->props_text, room);
@@ -196,7 +197,7 @@ static struct ring_record *own_record(const struct mqtt_stored *m, uint8_t qos)
 {
 	uint64_t headroom = CHANNEL_HEADER_BYTES + m->topic.size + m->props.size;
 	uint64_t bytes = carried_bytes(m->topic.size, m->props.size, m->payload.size);
-	struct ring_record *rec = malloc(sizeof(*rec) + headroom + bytes);
+	struct ring_record *rec = memory_alloc(sizeof(*rec) + headroom + bytes, 1);
 	struct writer w;
 
 	if (!rec)
@@ -223,8 +224,8 @@ static int restore(struct target *t)
 	uint16_t packet_id = 0;
 	uint8_t qos;
 
-	t->restored = calloc(t->session.inflight.count + 1ull, sizeof(t->restored[0]));
-	t->origins = calloc(t->session.inflight.count + 1ull, sizeof(t->origins[0]));
+	t->restored = memory_alloc(t->session.inflight.count + 1ull, sizeof(t->restored[0]));
+	t->origins = memory_alloc(t->session.inflight.count + 1ull, sizeof(t->origins[0]));
 	if (!t->restored || !t->origins)
 		return -ENOMEM;
 	while (mqtt_session_restored(&t->session, &packet_id, &m, &qos)) {
@@ -330,34 +331,21 @@ static struct mqtt_store_shape store_shape(const struct cfg *c, uint32_t cfg_idx
 	};
 }
 
-uint64_t target_memory_bytes(const struct cfg *c, uint32_t cfg_idx, const struct definitions *d)
-{
-	const struct cfg_target *tc = &c->targets[cfg_idx];
-	struct mqtt_store_shape shape = store_shape(c, cfg_idx, d, "");
-
-	return sizeof(struct target) + sizeof(struct loss_ledger) + tc->max_packet_bytes + 2ull * 4096 +
-	       target_batch_max(tc) * (sizeof(void *) + sizeof(uint32_t) + sizeof(struct iovec)) +
-	       ((uint64_t)target_waiting_max(tc) + tc->max_inflight) * sizeof(void *) +
-	       (tc->max_inflight + 1ull) * sizeof(struct mqtt_inflight_entry) +
-	       d->ports[cfg_idx].channel_count * sizeof(uint16_t) + mqtt_store_bytes(&shape) +
-	       inbound_memory_bytes(c, cfg_idx);
-}
-
 static int session_memory_open(struct target *t, const struct mqtt_session_config *config)
 {
 	struct mqtt_session_memory *m = &t->session_memory;
 	const struct mqtt_store_shape *shape = &t->session_file.store.shape;
 
 	m->outbox_bytes = max_u64(4096, mqtt_session_outbox_bytes(config));
-	t->outboxes[0] = malloc(m->outbox_bytes);
-	t->outboxes[1] = malloc(m->outbox_bytes);
+	t->outboxes[0] = memory_alloc(m->outbox_bytes, 1);
+	t->outboxes[1] = memory_alloc(m->outbox_bytes, 1);
 	m->outbox = t->outboxes[0];
-	m->entries = calloc((size_t)shape->inflight_room + 1, sizeof(m->entries[0]));
-	m->alias_of = calloc((size_t)config->channel_count + 1, sizeof(m->alias_of[0]));
-	m->subscriptions = calloc((size_t)shape->filter_count + 1, sizeof(m->subscriptions[0]));
+	m->entries = memory_alloc((uint64_t)shape->inflight_room + 1, sizeof(m->entries[0]));
+	m->alias_of = memory_alloc((uint64_t)config->channel_count + 1, sizeof(m->alias_of[0]));
+	m->subscriptions = memory_alloc((uint64_t)shape->filter_count + 1, sizeof(m->subscriptions[0]));
 	if (config->topic_alias_in) {
-		m->aliases_in = malloc((size_t)config->topic_alias_in * config->topic_alias_in_bytes);
-		m->alias_in_sizes = calloc(config->topic_alias_in, sizeof(m->alias_in_sizes[0]));
+		m->aliases_in = memory_alloc(config->topic_alias_in, config->topic_alias_in_bytes);
+		m->alias_in_sizes = memory_alloc(config->topic_alias_in, sizeof(m->alias_in_sizes[0]));
 		if (!m->aliases_in || !m->alias_in_sizes)
 			return -ENOMEM;
 	}
@@ -376,11 +364,13 @@ static int session_open(struct target *t)
 		.version = t->config->protocol == 5 ? MQTT_5 : MQTT_3_1_1,
 		.shape = store_shape(p->cfg, t->cfg_idx, p->definitions, p->state_dir),
 		.filters = t->inbound.filters,
+		.only_count = p->only_count,
 	};
 	int rc;
 
 	if (!keeps_session(t->config)) {
-		session_file_forget(&file);
+		if (!p->only_count)
+			session_file_forget(&file);
 		file.state_dir = NULL;
 	}
 	file.shape.filter_count = t->inbound.subscriptions.count;
@@ -390,6 +380,7 @@ static int session_open(struct target *t)
 	rc = session_file_open(&t->session_file, &file);
 	if (rc < 0)
 		return rc;
+	memory_count(MEMORY_TARGETS, align_up(t->session_file.memory_bytes, MEMORY_PAGE_BYTES));
 	session_config_make(t, &config);
 	for (uint32_t i = 0; i < t->session_file.store.shape.filter_count; i++)
 		config.filter_bytes_max = (uint32_t)max_u64(
@@ -407,12 +398,12 @@ static int batch_memory_open(struct target *t)
 {
 	/* A file may have more in flight than the configuration wants now. */
 	t->waiting_max = target_waiting_max(t->config) + t->session.inflight.room;
-	t->batch = calloc(t->batch_max, sizeof(t->batch[0]));
-	t->waiting = calloc(t->waiting_max, sizeof(t->waiting[0]));
-	t->packet_bytes = calloc(t->batch_max, sizeof(t->packet_bytes[0]));
-	t->iov = calloc((size_t)t->batch_max + 2, sizeof(t->iov[0]));
-	t->receive = malloc(t->config->max_packet_bytes);
-	t->losses = calloc(1, sizeof(*t->losses));
+	t->batch = memory_alloc(t->batch_max, sizeof(t->batch[0]));
+	t->waiting = memory_alloc(t->waiting_max, sizeof(t->waiting[0]));
+	t->packet_bytes = memory_alloc(t->batch_max, sizeof(t->packet_bytes[0]));
+	t->iov = memory_alloc((uint64_t)t->batch_max + 2, sizeof(t->iov[0]));
+	t->receive = memory_alloc(t->config->max_packet_bytes, 1);
+	t->losses = memory_alloc(1, sizeof(*t->losses));
 	return t->losses && t->batch && t->waiting && t->packet_bytes && t->iov && t->receive ? 0 : -ENOMEM;
 }
 
@@ -488,6 +479,9 @@ static void ring_look(struct target *t)
 
 	if (!t->config->buffer_path)
 		return;
+	t->ring_record_bytes = limits.record_bytes_max;
+	if (p->only_count)
+		return;
 	ring_path(t, path);
 	t->ring_record_bytes = ring_file_record_bytes(
 		path, &limits, p->definitions->ports[t->cfg_idx].header_bytes - CHANNEL_HEADER_BYTES);
@@ -501,7 +495,7 @@ static int ring_in_file(struct target *t)
 	char path[PATH_BYTES];
 	int rc;
 
-	if (name[0] != '/' && !p->state_dir)
+	if (name[0] != '/' && !p->state_dir && !p->only_count)
 		LOG_WARN("ring",
 			 "target=%s file=%s kept=0 reason=\"there is no state directory: see --state-dir\"",
 			 target_name(t), name);
@@ -523,6 +517,12 @@ static int ring_in_file(struct target *t)
 	config.limits.record_bytes_max = t->ring_record_bytes;
 	if (config.limits.byte_count)
 		config.limits.byte_count = max_u64(config.limits.byte_count, t->ring_record_bytes);
+	memory_count(MEMORY_RINGS, align_up(ring_file_bytes(&config), MEMORY_PAGE_BYTES) +
+					   ring_size_bytes(&config.limits) - ring_map_bytes(&config.limits));
+	if (p->only_count) {
+		free(topics);
+		return 0;
+	}
 	rc = ring_file_open(&t->ring_file, &config, t->origins, t->restored_count, target_now(t),
 			    turn_wall(&t->publisher->turn));
 	free(topics);
@@ -598,6 +598,8 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 		target_close(t);
 		return rc;
 	}
+	if (p->config.only_count)
+		return 0;
 	ASSERT(t->ring);
 	rc = ring_keep(t->ring, t->config->buffer_messages, ring_keeping(t->ring).bytes,
 		       t->config->buffer_max_age_ns);
@@ -615,31 +617,31 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 
 void target_close(struct target *t)
 {
-	free(t->batch);
-	free(t->waiting);
-	free(t->packet_bytes);
-	free(t->iov);
-	free(t->outboxes[0]);
-	free(t->outboxes[1]);
-	free(t->session_memory.entries);
-	free(t->session_memory.alias_of);
-	free(t->session_memory.subscriptions);
-	free(t->session_memory.aliases_in);
-	free(t->session_memory.alias_in_sizes);
-	free(t->receive);
-	free(t->losses);
-	free(t->replay.text);
-	free(t->props);
-	free(t->props_text);
-	free(t->will_props);
-	free(t->connect_props);
+	memory_free(t->batch);
+	memory_free(t->waiting);
+	memory_free(t->packet_bytes);
+	memory_free(t->iov);
+	memory_free(t->outboxes[0]);
+	memory_free(t->outboxes[1]);
+	memory_free(t->session_memory.entries);
+	memory_free(t->session_memory.alias_of);
+	memory_free(t->session_memory.subscriptions);
+	memory_free(t->session_memory.aliases_in);
+	memory_free(t->session_memory.alias_in_sizes);
+	memory_free(t->receive);
+	memory_free(t->losses);
+	memory_free(t->replay.text);
+	memory_free(t->props);
+	memory_free(t->props_text);
+	memory_free(t->will_props);
+	memory_free(t->connect_props);
 	for (uint32_t i = 0; i < t->restored_count; i++)
-		free(t->restored[i]);
-	free(t->restored);
-	free(t->hello);
-	free(t->farewell);
+		memory_free(t->restored[i]);
+	memory_free(t->restored);
+	memory_free(t->hello);
+	memory_free(t->farewell);
 	inbound_close(&t->inbound);
 	session_file_close(&t->session_file);
 	ring_file_close(&t->ring_file);
-	free(t->origins);
+	memory_free(t->origins);
 }

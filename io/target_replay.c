@@ -5,10 +5,10 @@
  * message is sent for the first time, and stays: the same message is sent again as it was.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/loss.h"
+#include "core/memory.h"
 #include "core/time_text.h"
 #include "io/target_priv.h"
 
@@ -35,7 +35,7 @@ int target_replay_open(struct target *t)
 		return 0;
 	/* Topic and properties of one message: each is in its record's headroom, too. */
 	t->replay.text_bytes = max_u64(port->headroom_bytes_max, t->ring_record_bytes) + port->header_bytes;
-	t->replay.text = malloc(t->replay.text_bytes);
+	t->replay.text = memory_alloc(t->replay.text_bytes, 1);
 	return t->replay.text ? 0 : -ENOMEM;
 }
 

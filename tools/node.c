@@ -9,56 +9,12 @@
 
 #include "core/assert.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "core/thread_memory.h"
 #include "hw/line.h"
+#include "tools/node_memory.h"
 
-#define DRAIN_NS           (4 * NS_PER_S)
-#define THREAD_STACK_BYTES (256u << 10)
-
-int node_budget(const struct cfg *c, struct node_budget *out)
-{
-	struct tag_table tags;
-	struct definitions *d;
-	int rc = tag_table_open(&tags, c);
-
-	if (rc < 0)
-		return rc;
-	rc = definitions_open(&d, c, &tags);
-	if (rc < 0) {
-		tag_table_close(&tags);
-		return rc;
-	}
-	*out = (struct node_budget){0};
-	for (uint32_t i = 0; i < c->target_count; i++) {
-		struct ring_limits limits = target_ring_limits(c, i, d);
-
-		out->rings += ring_size_bytes(&limits);
-	}
-	for (uint32_t i = 0; i < c->publisher_count; i++)
-		out->targets += publisher_memory_bytes(c, i, d);
-	for (uint32_t i = 0; i < c->sampler_count; i++)
-		out->lines += sampler_memory_bytes(c, i);
-	out->definitions = definitions_memory_bytes(d);
-	for (uint32_t i = 0; i < c->tag_count; i++)
-		out->tags += sizeof(struct tag_cell) + sizeof(struct bytes) + sizeof(struct tag_scale) +
-			     tags.names[i].size + 1;
-	out->threads = (uint64_t)(c->sampler_count + c->publisher_count) *
-		       (THREAD_STACK_BYTES + (uint64_t)LOG_LINES_MAX * LOG_LINE_BYTES);
-	out->configuration = c->text_bytes + c->target_count * sizeof(c->targets[0]) +
-			     c->url_count * sizeof(c->urls[0]) + c->line_count * sizeof(c->lines[0]) +
-			     c->device_count * sizeof(c->devices[0]) +
-			     (uint64_t)c->tag_count * sizeof(c->tags[0]) +
-			     (uint64_t)c->ref_count * sizeof(c->refs[0]) +
-			     c->definition_count * sizeof(c->definitions[0]);
-	definitions_close(d);
-	tag_table_close(&tags);
-	return 0;
-}
-
-uint64_t node_budget_total(const struct node_budget *b)
-{
-	return b->rings + b->targets + b->lines + b->definitions + b->tags + b->threads + b->configuration;
-}
+#define DRAIN_NS (4 * NS_PER_S)
 
 /* --- building ------------------------------------------------------------------------------------------------------- */
 
@@ -66,17 +22,18 @@ static int arrays_open(struct node *n)
 {
 	const struct cfg *c = n->cfg;
 
-	n->rings = calloc((size_t)c->target_count + 1, sizeof(n->rings[0]));
-	n->publishers = aligned_alloc(CACHELINE_BYTES,
-				      ((size_t)c->publisher_count + 1) * sizeof(n->publishers[0]));
-	n->samplers = calloc((size_t)c->sampler_count + 1, sizeof(n->samplers[0]));
-	n->publisher_of_target = calloc((size_t)c->target_count + 1, sizeof(n->publisher_of_target[0]));
-	n->slot_of_target = calloc((size_t)c->target_count + 1, sizeof(n->slot_of_target[0]));
-	n->publisher_threads = calloc((size_t)c->publisher_count + 1, sizeof(n->publisher_threads[0]));
-	n->sampler_threads = calloc((size_t)c->sampler_count + 1, sizeof(n->sampler_threads[0]));
-	n->target_on = calloc((size_t)c->target_count + 1, sizeof(n->target_on[0]));
-	n->rates = calloc((size_t)c->target_count + 1, sizeof(n->rates[0]));
-	n->package_on = calloc((size_t)c->package_count + 1, sizeof(n->package_on[0]));
+	n->rings = memory_alloc((uint64_t)c->target_count + 1, sizeof(n->rings[0]));
+	n->publishers = memory_alloc((uint64_t)c->publisher_count + 1, sizeof(n->publishers[0]));
+	n->samplers = memory_alloc((uint64_t)c->sampler_count + 1, sizeof(n->samplers[0]));
+	n->publisher_of_target = memory_alloc((uint64_t)c->target_count + 1,
+					      sizeof(n->publisher_of_target[0]));
+	n->slot_of_target = memory_alloc((uint64_t)c->target_count + 1, sizeof(n->slot_of_target[0]));
+	n->publisher_threads = memory_alloc((uint64_t)c->publisher_count + 1,
+					    sizeof(n->publisher_threads[0]));
+	n->sampler_threads = memory_alloc((uint64_t)c->sampler_count + 1, sizeof(n->sampler_threads[0]));
+	n->target_on = memory_alloc((uint64_t)c->target_count + 1, sizeof(n->target_on[0]));
+	n->rates = memory_alloc((uint64_t)c->target_count + 1, sizeof(n->rates[0]));
+	n->package_on = memory_alloc((uint64_t)c->package_count + 1, sizeof(n->package_on[0]));
 	return n->rings && n->publishers && n->samplers && n->publisher_of_target && n->slot_of_target &&
 			       n->publisher_threads && n->sampler_threads && n->target_on && n->package_on &&
 			       n->rates
@@ -104,8 +61,10 @@ static int rings_open(struct node *n, const char **why)
 		if (n->cfg->targets[i]
 			    .buffer_path) /* the target opens it, when it knows what its session has */
 			continue;
+		memory_count(MEMORY_RINGS, ring_size_bytes(&limits));
+		if (n->only_count)
+			continue;
 		rc = ring_open(&n->rings[i], &limits);
-
 		if (rc < 0) {
 			*why = "a target's buffer does not fit into memory: lower its buffer.messages";
 			return rc;
@@ -129,6 +88,7 @@ static int publishers_open(struct node *n, const char *base_dir, const char *sta
 			.slot_of_target = n->slot_of_target,
 			.seed = prng_next(prng),
 			.drain_ns = DRAIN_NS,
+			.only_count = n->only_count,
 		};
 		int rc = publisher_open(&n->publishers[i], &config);
 
@@ -162,6 +122,7 @@ static int samplers_open(struct node *n, struct prng *prng, const char **why)
 			.publisher_of_target = n->publisher_of_target,
 			.slot_of_target = n->slot_of_target,
 			.seed = prng_next(prng),
+			.only_count = n->only_count,
 		};
 		int rc = sampler_open(&n->samplers[i], &config);
 
@@ -191,31 +152,39 @@ static int sync_open(struct node *n)
 			.session = &node_target(n, i)->session_file,
 			.do_sync = node_sync_disk,
 			.do_look = file_look,
+			.only_count = n->only_count && node_keeps_files(&n->cfg->targets[i]),
 		};
 	rc = node_sync_open(&n->sync, rings, count);
 	free(rings);
 	return rc;
 }
 
-int node_open(struct node *n, const struct cfg *c, const char *base_dir, const char *state_dir, uint64_t seed,
-	      const char **why)
+static int parts_open(struct node *n, const char *base_dir, const char *state_dir, uint64_t seed,
+		      const char **why)
 {
+	const struct cfg *c = n->cfg;
 	struct prng prng = {.state = seed};
 	int rc;
 
-	*n = (struct node){.cfg = c, .started = clock_wall()};
 	*why = "not enough memory";
+	memory_counts_clear();
+	memory_part_begin(MEMORY_NODE);
 	rc = arrays_open(n);
+	memory_part_begin(MEMORY_TAGS);
 	if (rc == 0)
 		rc = tag_table_open(&n->tags, c);
+	memory_part_begin(MEMORY_DEFINITIONS);
 	if (rc == 0)
 		rc = definitions_open(&n->definitions, c, &n->tags);
 	if (rc == 0)
 		rc = rings_open(n, why);
+	memory_part_begin(MEMORY_TARGETS);
 	if (rc == 0)
 		rc = publishers_open(n, base_dir, state_dir, &prng, why);
+	memory_part_begin(MEMORY_LINES);
 	if (rc == 0)
 		rc = samplers_open(n, &prng, why);
+	memory_part_begin(MEMORY_NODE);
 	if (rc == 0)
 		rc = sync_open(n);
 	if (rc == 0)
@@ -223,6 +192,21 @@ int node_open(struct node *n, const struct cfg *c, const char *base_dir, const c
 	else
 		node_close(n);
 	return rc;
+}
+
+int node_open(struct node *n, const struct cfg *c, const char *base_dir, const char *state_dir, uint64_t seed,
+	      const char **why)
+{
+	*n = (struct node){.cfg = c, .started = clock_wall()};
+	return parts_open(n, base_dir, state_dir, seed, why);
+}
+
+int node_open_to_count(struct node *n, const struct cfg *c)
+{
+	const char *why;
+
+	*n = (struct node){.cfg = c, .only_count = true};
+	return parts_open(n, "", "", 0, &why);
 }
 
 void node_close(struct node *n)
@@ -237,16 +221,16 @@ void node_close(struct node *n)
 		if (n->rings[i] && !n->cfg->targets[i].buffer_path)
 			ring_close(n->rings[i]);
 	tag_table_close(&n->tags);
-	free(n->rings);
-	free(n->publishers);
-	free(n->samplers);
-	free(n->publisher_of_target);
-	free(n->slot_of_target);
-	free(n->publisher_threads);
-	free(n->sampler_threads);
-	free(n->target_on);
-	free(n->package_on);
-	free(n->rates);
+	memory_free(n->rings);
+	memory_free(n->publishers);
+	memory_free(n->samplers);
+	memory_free(n->publisher_of_target);
+	memory_free(n->slot_of_target);
+	memory_free(n->publisher_threads);
+	memory_free(n->sampler_threads);
+	memory_free(n->target_on);
+	memory_free(n->package_on);
+	memory_free(n->rates);
 	*n = (struct node){0};
 }
 
@@ -299,6 +283,7 @@ static void thread_settle(const char *name, int32_t cpu, uint8_t priority)
 
 	snprintf(short_name, sizeof(short_name), "%s", name);
 	prctl(PR_SET_NAME, short_name);
+	node_stack_populate();
 	prctl(PR_SET_TIMERSLACK, 1ul); /* 50 us of slack would be most of a 1 kHz period's lateness */
 	if (cpu >= 0) {
 		cpu_set_t set;
@@ -386,7 +371,7 @@ static int thread_start(struct node *n, struct node_thread *t, uint32_t idx, voi
 	t->node = n;
 	t->idx = idx;
 	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
+	pthread_attr_setstacksize(&attr, NODE_STACK_BYTES);
 	rc = pthread_create(&t->thread, &attr, main, t);
 	pthread_attr_destroy(&attr);
 	t->running = rc == 0;

@@ -4,7 +4,7 @@
  *           node and steps its parts itself.
  * Owner:    the control thread. Threads: node_open, node_start, node_stop, node_close by the owner; the parts inside are
  *           read as their headers say.
- * Memory:   all of it in node_open; node_budget says how much without opening anything.
+ * Memory:   all of it in node_open; how much is told by tools/node_memory.h.
  * Errors:   negative errno; *why says what could not be had (a static text).
  */
 #ifndef TOOLS_NODE_H
@@ -21,6 +21,8 @@
 #include "tools/node_sync.h"
 
 struct node;
+
+#define NODE_CONTROL_OPERATIONS 256u /* of the control thread's loop */
 
 /* A data thread: pinned, with its priority, its log ring and its proof of not allocating. */
 struct node_thread {
@@ -53,19 +55,15 @@ struct node {
 	struct node_rates *rates;                /* control thread: by target */
 	struct mono rates_due;
 	struct wall started;
+	bool only_count;
 };
-
-/* What the memory is for, in bytes. */
-struct node_budget {
-	uint64_t rings, targets, lines, definitions, tags, threads, configuration;
-};
-NODISCARD int node_budget(const struct cfg *c, struct node_budget *out);
-uint64_t node_budget_total(const struct node_budget *b);
 
 /* The configuration is borrowed; base_dir is where relative secrets start, state_dir where sessions are kept (NULL: they end
  * with the process). */
 NODISCARD int node_open(struct node *n, const struct cfg *c, const char *base_dir, const char *state_dir,
 			uint64_t seed, const char **why);
+/* The same without rings, files, sockets and kernel: what is left says how much memory it takes (core/memory.h). To be closed. */
+NODISCARD int node_open_to_count(struct node *n, const struct cfg *c);
 /* Starts the threads and waits until each is ready. Afterwards data threads allocate nothing. */
 NODISCARD int node_start(struct node *n, const char **why);
 /* Samplers first; then publishers send what there is and say good-bye. Returns when all threads have ended. */
@@ -81,6 +79,12 @@ void node_switch_package(struct node *n, uint32_t package_idx, enum node_switch 
 
 /* Control thread, as often as it likes: once a second the rates of all targets are looked at. */
 void node_tick(struct node *n, struct mono now);
+
+/* Has it something in a file, which a thread looks after? */
+static inline bool node_keeps_files(const struct cfg_target *t)
+{
+	return t->buffer_path || !t->clean_start;
+}
 
 /* Did a thread end that should not have? */
 bool node_failed(const struct node *n);

@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/memory.h"
+#include "tools/node_memory.h"
 
 /* With sync: each, how long a message may go unnoticed: nobody tells us, because that would cost the sampler. */
-#define LOOK_NS            (2 * NS_PER_MS)
-#define FILES_NS           NS_PER_S /* how long a file may be gone unnoticed */
-#define THREAD_STACK_BYTES (128u << 10)
+#define LOOK_NS  (2 * NS_PER_MS)
+#define FILES_NS NS_PER_S /* how long a file may be gone unnoticed */
 
 struct ring_state {
 	struct node_sync_ring ring;
@@ -35,7 +36,7 @@ struct node_sync {
 
 static bool is_kept(const struct node_sync_ring *r)
 {
-	return r->file->handle >= 0 || r->session->handle >= 0;
+	return r->only_count || r->file->handle >= 0 || r->session->handle >= 0;
 }
 
 static void ring_open_state(struct ring_state *r, const struct node_sync_ring *ring)
@@ -62,11 +63,11 @@ int node_sync_open(struct node_sync **out, const struct node_sync_ring *rings, u
 		used_count += is_kept(&rings[i]);
 	if (used_count == 0)
 		return 0;
-	s = calloc(1, sizeof(*s));
+	s = memory_alloc(1, sizeof(*s));
 	if (s)
-		s->rings = calloc(used_count, sizeof(s->rings[0]));
+		s->rings = memory_alloc(used_count, sizeof(s->rings[0]));
 	if (!s || !s->rings) {
-		free(s);
+		memory_free(s);
 		return -ENOMEM;
 	}
 	for (uint32_t i = 0; i < count; i++)
@@ -87,8 +88,8 @@ void node_sync_close(struct node_sync *s)
 		return;
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);
-	free(s->rings);
-	free(s);
+	memory_free(s->rings);
+	memory_free(s);
 }
 
 /* --- syncing ---------------------------------------------------------------------------------------------------------- */
@@ -171,6 +172,7 @@ static void *sync_main(void *arg)
 	if (log_thread_open("sync") < 0)
 		LOG_WARN("thread", "name=sync log_ring=0 reason=\"no memory\"");
 	prctl(PR_SET_NAME, "sync");
+	node_stack_populate();
 	while (wait_until(s, node_sync_step(s, clock_mono())))
 		;
 	for (uint32_t i = 0; i < s->count; i++)
@@ -189,7 +191,7 @@ int node_sync_start(struct node_sync *s)
 	if (!s)
 		return 0;
 	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
+	pthread_attr_setstacksize(&attr, NODE_STACK_BYTES);
 	rc = pthread_create(&s->thread, &attr, sync_main, s);
 	pthread_attr_destroy(&attr);
 	s->running = rc == 0;

@@ -20,6 +20,7 @@
 struct node_sync;
 
 struct node_sync_ring {
+	bool only_count; /* as if its file were there */
 	const struct ring_file *file;
 	const char *name; /* of the target */
 	enum cfg_sync sync;

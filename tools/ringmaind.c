@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -17,6 +16,7 @@
 #include "core/map_guard.h"
 #include "io/control.h"
 #include "tools/node.h"
+#include "tools/node_memory.h"
 #include "tools/rpc.h"
 #include "tools/version.h"
 
@@ -24,6 +24,10 @@
 #define EXIT_CONFIG 2
 
 #define CONTROL_TURN_NS (50 * NS_PER_MS) /* how long a log line may wait */
+
+/* For jemalloc, which reads it before main(). What is configured does not come from it (core/memory.h); what the control thread
+ * asks for comes and goes, and the resident size is to stay what --check says: one arena, no caches, pages given back at once. */
+const char *malloc_conf = "narenas:1,tcache:false,retain:false,dirty_decay_ms:0,muzzy_decay_ms:0";
 
 struct options {
 	const char *config;
@@ -121,6 +125,7 @@ static void print_row(const char *what, uint64_t bytes, const char *why)
 static int check(const struct cfg *c, const char *path)
 {
 	struct node_budget b;
+	const uint64_t *parts = b.counts.part_bytes;
 	int rc = node_budget(c, &b);
 
 	if (rc < 0) {
@@ -134,14 +139,19 @@ static int check(const struct cfg *c, const char *path)
 	printf("  %u samplers, %u publishers, %u targets, %u lines, %u devices, %u tags, %u definitions\n",
 	       c->sampler_count, c->publisher_count, c->target_count, c->line_count, c->device_count,
 	       c->tag_count, c->definition_count);
-	printf("memory, taken at start (the program itself, its libraries and allocator add about 30 MB):\n");
-	print_row("rings", b.rings, "messages that wait to be sent, and those on their way");
-	print_row("targets", b.targets, "connections, sessions, batches");
-	print_row("lines", b.lines, "requests, plans, buffers");
-	print_row("definitions", b.definitions, "topics, what was sent last");
-	print_row("tags", b.tags, "latest values and names");
-	print_row("threads", b.threads, "stacks and log rings");
+	printf("memory, taken at start and kept; as many bytes are resident:\n");
+	print_row("rings", parts[MEMORY_RINGS], "messages that wait to be sent, and those on their way");
+	print_row("targets", parts[MEMORY_TARGETS], "connections, sessions, batches, what comes in");
+	print_row("lines", parts[MEMORY_LINES], "requests, plans, buffers");
+	print_row("definitions", parts[MEMORY_DEFINITIONS], "topics, what was sent last");
+	print_row("tags", parts[MEMORY_TAGS], "latest values and names");
+	print_row("queues", parts[MEMORY_LOOPS], "io_uring's, of samplers and publishers");
+	print_row("node", parts[MEMORY_NODE], "what holds these together");
+	print_row("threads", b.threads, "stacks and log rings of samplers, publishers, sync");
+	print_row("control", b.control, "the control thread's stack, log ring, queue, lines of its clients");
 	print_row("configuration", b.configuration, "this file, read");
+	print_row("program", b.program, "with its libraries");
+	print_row("allocator", b.allocator, "at most: its books, and what comes and goes");
 	print_row("total", total, "");
 	if (total > machine)
 		fprintf(stderr,
@@ -177,27 +187,6 @@ static void signals_install(void)
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
 	sigaction(SIGHUP, &action, NULL); /* a terminal that closes is no reason to stop sampling */
-}
-
-/* A page fault costs more than a sampling period: everything that is mapped stays in memory, where that is allowed. Only
- * what is there now, threads included: they take no more, and the control thread's memory may come and go. */
-static void memory_lock(const struct node_budget *b)
-{
-	struct rlimit limit;
-	uint64_t wanted = node_budget_total(b);
-
-	if (mlockall(MCL_CURRENT) == 0) {
-		map_guard_lock_memory();
-		return;
-	}
-	int why = errno;
-
-	getrlimit(RLIMIT_MEMLOCK, &limit);
-	LOG_WARN("memory",
-		 "locked=0 wanted_bytes=%llu limit_bytes=%llu reason=\"%s: grant CAP_IPC_LOCK or "
-		 "LimitMEMLOCK=; "
-		 "sampling goes on, page faults may delay it\"",
-		 (unsigned long long)wanted, (unsigned long long)limit.rlim_cur, strerror(why));
 }
 
 /* A connection is a descriptor: as many as we are allowed. */
@@ -296,14 +285,14 @@ static int node_open_soon(struct node *n, const struct cfg *c, const char *base_
 
 static int serve(const struct options *o, const struct cfg *c)
 {
-	const struct loop_limits limits = {.operation_count = 256};
+	const struct loop_limits limits = {.operation_count = NODE_CONTROL_OPERATIONS};
 	struct rpc_context rpc = {.stop = on_stop_request, .started = clock_mono()};
 	struct control *control = NULL;
 	struct loop *loop = NULL;
 	struct node_budget budget;
 	struct node node;
 	char config_path[512];
-	const char *why = "";
+	const char *why = "not enough memory";
 	uint64_t seed = 0;
 	int rc, code = EXIT_OTHER;
 
@@ -314,9 +303,12 @@ static int serve(const struct options *o, const struct cfg *c)
 	if (rc == 0)
 		rc = node_budget(c, &budget);
 	if (rc == 0)
+		rc = memory_open(budget.counts.block_bytes);
+	if (rc == 0)
 		rc = node_open_soon(&node, c, dirname(config_path), state_dir_make(o, c), seed, &why);
 	if (rc < 0) {
 		LOG_ERROR("daemon", "state=failed reason=\"%s: %s\"", why, strerror(-rc));
+		memory_close();
 		return code;
 	}
 	rc = loop_open(&loop, &limits);
@@ -335,12 +327,13 @@ static int serve(const struct options *o, const struct cfg *c)
 			  rc == -EADDRINUSE ? ": another ringmaind is running with this socket" : "");
 		goto out;
 	}
+	node_populate(&node);
 	rc = node_start(&node, &why);
 	if (rc < 0) {
 		LOG_ERROR("daemon", "state=failed reason=\"%s: %s\"", why, strerror(-rc));
 		goto out;
 	}
-	memory_lock(&budget);
+	node_lock();
 	LOG_INFO("daemon", "ready version=%s node=%s targets=%u lines=%u tags=%u", RINGMAIN_VERSION,
 		 cfg_text(c, c->node), c->target_count, c->line_count, c->tag_count);
 	code = run(&node, control, loop);
@@ -356,6 +349,7 @@ out:
 	if (loop)
 		loop_close(loop);
 	node_close(&node);
+	memory_close();
 	return code;
 }
 

@@ -66,6 +66,11 @@ int loop_open(struct loop **out, const struct loop_limits *limits)
 	return 0;
 }
 
+uint64_t loop_memory_bytes(const struct loop_limits *limits UNUSED)
+{
+	return 0; /* there is no kernel */
+}
+
 const char *loop_open_hint(int error UNUSED)
 {
 	return "the simulated loop could not be opened";
