@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/config.h"
@@ -142,7 +143,7 @@ TEST(the_piece_begins_anew_when_its_last_block_is_back)
 
 TEST(a_count_that_overflows_is_refused)
 {
-	EXPECT(memory_alloc(UINT64_MAX / 2, 3) == NULL);
+	EXPECT(memory_alloc(1ull << 62, 8) == NULL); /* 0 modulo 2^64 */
 	EXPECT(memory_alloc(UINT64_MAX, 1) == NULL);
 	EXPECT(memory_map(UINT64_MAX - 1) == NULL);
 }
@@ -158,6 +159,8 @@ TEST(a_large_mapping_begins_on_a_huge_page_and_takes_no_more_than_its_pages)
 	EXPECT_EQ((uintptr_t)block % MEMORY_HUGE_BYTES, 0);
 	EXPECT_EQ(memory_populate(block, size), 0);
 	EXPECT_EQ(present_pages(block, size), size / MEMORY_PAGE_BYTES + 1);
+	EXPECT_EQ(madvise(block + align_up(size, MEMORY_PAGE_BYTES), 1, MADV_POPULATE_READ), -1);
+	EXPECT_EQ(errno, ENOMEM); /* not what was asked for to have the boundary in it */
 	memory_unmap(block, size);
 	EXPECT_EQ(madvise(block, size, MADV_POPULATE_READ), -1); /* nothing of it is left */
 	EXPECT_EQ(errno, ENOMEM);
@@ -242,6 +245,25 @@ static void remove_in(const char *folder, const char *name)
 	EXPECT_EQ(unlink(path), 0);
 }
 
+/* By the file on the disk, and the other rings' own word. */
+static uint64_t rings_bytes(const struct node *n, const char *folder)
+{
+	uint64_t bytes = 0;
+	struct stat st;
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/kept.ring", folder);
+	EXPECT_EQ(stat(path, &st), 0);
+	for (uint32_t i = 0; i < n->cfg->target_count; i++) {
+		const struct ring_limits limits = target_ring_limits(n->cfg, i, n->definitions);
+
+		bytes += ring_size_bytes(&limits);
+		if (n->cfg->targets[i].buffer_path)
+			bytes += align_up((uint64_t)st.st_size, MEMORY_PAGE_BYTES) - ring_map_bytes(&limits);
+	}
+	return bytes;
+}
+
 TEST(opening_takes_of_each_part_what_was_counted)
 {
 	char folder[] = "/tmp/test_memory.XXXXXX";
@@ -264,6 +286,7 @@ TEST(opening_takes_of_each_part_what_was_counted)
 			EXPECT_EQ(counts.part_bytes[i], budget.counts.part_bytes[i]);
 	}
 	EXPECT_EQ(memory_extra_bytes(), 0);
+	EXPECT_EQ(counts.part_bytes[MEMORY_RINGS], rings_bytes(&n, folder));
 	node_close(&n);
 	memory_close();
 	config_free(c);
