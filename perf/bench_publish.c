@@ -24,6 +24,7 @@
 #include "perf/thread.h"
 #include "proto/mqtt_publish.h"
 #include "tools/node.h"
+#include "tools/node_memory.h"
 
 #define PLAIN_BYTES    (64u << 10)
 #define LINE_NAME      "m1"
@@ -178,8 +179,10 @@ static struct result run_node(const struct options *o, const struct sink *sink)
 	const char *why;
 	int rc = node_open(&n, c, ".", NULL, 1, &why);
 
-	if (rc == 0)
+	if (rc == 0) {
+		node_populate(&n); /* as the daemon does: page faults are no part of the way */
 		rc = node_start(&n, &why);
+	}
 	if (rc < 0)
 		fail(why, -rc);
 	wait_connected(&n);
