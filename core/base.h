@@ -55,4 +55,14 @@ static inline uint64_t pow2_at_least(uint64_t value)
 	return value <= 1 ? 1 : 1ull << (64 - __builtin_clzll(value - 1));
 }
 
+/* In a loop that waits for another core: leaves more of this one to the other thread on it. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 #endif

@@ -56,9 +56,10 @@ struct cfg_sampler {
 
 struct cfg_publisher {
 	uint32_t name;
-	int32_t cpu;          /* -1: not pinned */
-	uint32_t flush_bytes; /* a batch goes out when it is this large ... */
-	uint64_t flush_ns;    /* ... or when its oldest message has waited this long; 0: at once */
+	int32_t cpu;           /* -1: not pinned */
+	uint32_t flush_bytes;  /* a batch goes out when it is this large ... */
+	uint64_t flush_ns;     /* ... or when its oldest message has waited this long; 0: at once */
+	uint64_t busy_poll_ns; /* stays awake so long around when messages are expected; 0: sleeps */
 	struct cfg_place place;
 };
 

@@ -33,10 +33,10 @@ NODISCARD static inline bool doorbell_sleep(struct doorbell *d)
 						       memory_order_acq_rel, memory_order_acquire);
 }
 
-/* Owner, before it looks for work: what was rung until now is going to be seen. */
-static inline void doorbell_answer(struct doorbell *d)
+/* Owner, before it looks for work: what was rung until now is going to be seen. Was it rung? */
+static inline bool doorbell_answer(struct doorbell *d)
 {
-	atomic_exchange_explicit(&d->state, DOORBELL_QUIET, memory_order_acq_rel);
+	return atomic_exchange_explicit(&d->state, DOORBELL_QUIET, memory_order_acq_rel) == DOORBELL_RUNG;
 }
 
 #endif

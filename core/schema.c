@@ -128,6 +128,10 @@ const struct schema_key schema_keys[] = {
 	 RANGE(1 * KIB, 16 * MIB), .default_text = "64KiB", .doc = "a batch goes out when it is this large"},
 	{SCHEMA_PUBLISHER, "flush", SCHEMA_DURATION, FIELD(cfg_publisher, flush_ns), RANGE(0, 10 * S),
 	 .default_text = "0s", .doc = "or when its oldest message has waited this long; 0s: at once"},
+	{SCHEMA_PUBLISHER, "busy_poll", SCHEMA_DURATION, FIELD(cfg_publisher, busy_poll_ns), RANGE(0, S),
+	 .default_text = "0s",
+	 .doc = "stays awake, on its CPU, so long after each message, and before and after the next one is "
+		"expected: a message is on the wire sooner by the time of a wake-up; 0s: sleeps"},
 
 	{SCHEMA_PACKAGE, "name", SCHEMA_NAME, SCHEMA_REQUIRED, FIELD(cfg_package, name), .doc = "unique"},
 	{SCHEMA_PACKAGE, "description", SCHEMA_TEXT, FIELD(cfg_package, description), RANGE(0, 1024),

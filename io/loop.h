@@ -53,6 +53,10 @@ void loop_close(struct loop *l);
  * number of done() calls, or -errno where the system refuses to wait. */
 NODISCARD int loop_run(struct loop *l, struct mono deadline);
 
+/* Waits without sleeping, at the cost of the CPU: until the watched word is not `quiet`, something may have completed, or
+ * the time is reached; starts what was queued first. loop_run comes next, and only looks. */
+void loop_spin(struct loop *l, const _Atomic uint32_t *watched, uint32_t quiet, struct mono until);
+
 /* Ends the present or the next wait of loop_run. Costs a system call: see core/doorbell.h for when to ask. */
 void loop_wake(struct loop *l);
 

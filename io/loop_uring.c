@@ -235,6 +235,28 @@ int loop_run(struct loop *l, struct mono deadline)
 	return run_ready(l);
 }
 
+#define LOOKS_A_CLOCK 16u /* the clock costs more than a look */
+
+void loop_spin(struct loop *l, const _Atomic uint32_t *watched, uint32_t quiet, struct mono until)
+{
+	if (ring_own(l) < 0) /* loop_run says so */
+		return;
+	wake_arm(l);
+	(void)io_uring_submit(&l->ring); /* what it has not taken goes with loop_run */
+	do {
+		for (uint32_t i = 0; i < LOOKS_A_CLOCK; i++) {
+			/* Completions of a ring that defers them wait behind the flag until it is asked. */
+			if (l->ready_head || io_uring_cq_ready(&l->ring) ||
+			    io_uring_cq_has_overflow(&l->ring) ||
+			    (IO_URING_READ_ONCE(*l->ring.sq.kflags) & IORING_SQ_TASKRUN))
+				return;
+			if (atomic_load_explicit(watched, memory_order_relaxed) != quiet)
+				return; /* who acts on it reads it again, in order */
+			cpu_relax();
+		}
+	} while (!mono_reached(clock_mono(), until));
+}
+
 /* What becomes ready meanwhile waits for the next run: a bound on the work, and nobody is nested. */
 static int run_ready(struct loop *l)
 {

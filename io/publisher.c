@@ -141,7 +141,8 @@ void publisher_step(struct publisher *p)
 {
 	struct timer *timer;
 
-	doorbell_answer(&p->bell);
+	if (doorbell_answer(&p->bell))
+		pace_arrived(&p->pace, turn_now(&p->turn));
 	if (!p->stop_begun && atomic_load_explicit(&p->stopping, memory_order_acquire))
 		stop_begin(p);
 	lane_step(p);
@@ -162,12 +163,30 @@ void publisher_step(struct publisher *p)
 	counter_add(&p->metrics.steps, 1);
 }
 
+/* Waits awake for a while, where that is wanted; and how long to sleep then. */
+static struct mono busy_wait(struct publisher *p, struct mono deadline)
+{
+	uint64_t window_ns = p->config.cfg->publishers[p->config.publisher_idx].busy_poll_ns;
+	struct mono now, until;
+
+	if (window_ns == 0)
+		return deadline;
+	now = clock_mono();
+	if (!pace_is_awake(&p->pace, window_ns, now, &until))
+		return mono_min(deadline, until);
+	until = mono_min(deadline, until);
+	if (!mono_reached(now, until))
+		loop_spin(p->loop, &p->bell.state, DOORBELL_QUIET, until);
+	return (struct mono){0}; /* only look; the next turn waits on */
+}
+
 int publisher_wait(struct publisher *p)
 {
 	struct mono deadline = mono_min(timers_next(&p->timers), definition_deadline(p->lane));
 	int rc;
 
-	if (!doorbell_sleep(&p->bell))
+	deadline = busy_wait(p, deadline);
+	if (deadline.ns > 0 && !doorbell_sleep(&p->bell))
 		deadline = (struct mono){0}; /* somebody rang: only look */
 	turn_over(&p->turn);
 	rc = loop_run(p->loop, deadline);

@@ -184,6 +184,12 @@ int loop_run(struct loop *l, struct mono deadline)
 	return (int)due;
 }
 
+/* Time does not go on here while a thread looks. */
+void loop_spin(struct loop *l UNUSED, const _Atomic uint32_t *watched UNUSED, uint32_t quiet UNUSED,
+	       struct mono until UNUSED)
+{
+}
+
 void loop_wake(struct loop *l)
 {
 	l->woken = true;
