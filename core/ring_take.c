@@ -207,6 +207,7 @@ struct taking {
 	uint32_t room;
 	uint32_t count;
 	uint32_t discards_left;
+	uint32_t waiting_limit;
 	uint64_t bytes;         /* of the payloads in out */
 	uint64_t excess_count;  /* unsent messages beyond those to be kept */
 	uint64_t excess_bytes;  /* unsent bytes beyond */
@@ -246,11 +247,14 @@ static void record_skip(struct ring *r, struct ring_record *rec, _Atomic uint64_
 }
 
 /* A backlog needs segments to find its oldest message, too. */
+static uint32_t waiting_limit(const struct ring *r)
+{
+	return r->shape.waiting_limit - (ring_replay_is_done(r) ? 0 : r->limits.lane_count + 1);
+}
+
 static bool waiting_is_full(const struct ring *r)
 {
-	uint32_t reserved_count = ring_replay_is_done(r) ? 0 : r->limits.lane_count + 1;
-
-	return r->publisher.waiting_count + reserved_count >= r->shape.waiting_limit;
+	return r->publisher.waiting_count >= waiting_limit(r);
 }
 
 /* One record leaves the front of its lane. False: no room for it, or too many wait for a release. */
@@ -275,7 +279,7 @@ static bool record_pass(struct ring *r, struct ring_touched *t, struct ring_reco
 		r->publisher.streams[k->kind].queues[rec->lane_idx].expired_count++;
 		return true;
 	}
-	if (k->count == k->room || waiting_is_full(r))
+	if (k->count == k->room || r->publisher.waiting_count >= k->waiting_limit)
 		return false;
 	k->out[k->count++] = rec;
 	k->bytes += rec->payload_bytes;
@@ -390,7 +394,11 @@ static uint64_t end_of(const struct ring *r, enum ring_stream_kind kind, uint64_
 static uint32_t take(struct ring *r, enum ring_stream_kind kind, struct ring_record **out, uint32_t room,
 		     struct mono now)
 {
-	struct taking k = {.out = out, .room = room, .discards_left = DISCARDS_A_CALL, .kind = kind};
+	struct taking k = {.out = out,
+			   .room = room,
+			   .discards_left = DISCARDS_A_CALL,
+			   .waiting_limit = waiting_limit(r),
+			   .kind = kind};
 	uint64_t keep_age_ns = RING_COUNT_LOAD(&r->keep_age_ns);
 
 	if (keep_age_ns > 0 && now.ns > keep_age_ns)

@@ -50,7 +50,7 @@ struct publisher {
 	bool lane_started;
 	struct sampler_metrics lane_metrics;
 	struct doorbell bell;
-	struct pace pace; /* of the bell */
+	struct pace pace;                                                /* of the bell */
 	CACHELINE_ALIGNED _Atomic uint64_t dirty[PUBLISHER_DIRTY_WORDS]; /* by slot: has new messages */
 	_Atomic bool stopping;                                           /* asked to */
 	_Atomic bool stopped; /* every target has said good-bye, or its time is up */
