@@ -34,23 +34,57 @@ static bool is_still(double rate)
 	return rate < 3e-9;
 }
 
+static bool has_byte_limit(const struct forecast_input *in)
+{
+	return in->byte_count > 0 && in->message_bytes > 0;
+}
+
+/* Messages that there is room for where nothing is in it yet. */
+static double room_count(const struct forecast_input *in)
+{
+	double count = (double)in->message_count;
+
+	return has_byte_limit(in) ? fmin(count, (double)in->byte_count / in->message_bytes) : count;
+}
+
+/* Messages that there is room for now, more or less. */
+static double left_count(const struct forecast_input *in)
+{
+	double count = (double)in->message_count - (double)in->buffered_count;
+	double bytes = (double)in->byte_count - (double)in->buffered_bytes;
+
+	return has_byte_limit(in) ? fmin(count, bytes / in->message_bytes) : count;
+}
+
+bool forecast_is_full(const struct forecast_input *in)
+{
+	return left_count(in) < 1;
+}
+
+double forecast_fill(const struct forecast_input *in)
+{
+	double fill = (double)in->buffered_count / (double)in->message_count;
+
+	return in->byte_count ? fmax(fill, (double)in->buffered_bytes / (double)in->byte_count) : fill;
+}
+
 double forecast_holds_s(const struct forecast_input *in)
 {
 	if (is_still(in->made_rate))
 		return -1;
-	double holds_s = (double)in->message_count / in->made_rate;
+	double holds_s = room_count(in) / in->made_rate;
 
 	return in->max_age_ns ? fmin(holds_s, seconds(in->max_age_ns)) : holds_s;
 }
 
 double forecast_full_s(const struct forecast_input *in)
 {
-	if (in->buffered_count >= in->message_count)
+	if (forecast_is_full(in))
 		return 0;
 	if (is_still(in->made_rate))
 		return -1;
 	/* At this rate the oldest expire before the last place is taken. */
-	if (in->max_age_ns && (double)in->message_count / in->made_rate > seconds(in->max_age_ns))
+	if (in->max_age_ns && room_count(in) / in->made_rate > seconds(in->max_age_ns))
 		return -1;
-	return (double)(in->message_count - in->buffered_count) / in->made_rate;
+	return left_count(in) / in->made_rate;
 }

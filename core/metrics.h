@@ -49,7 +49,8 @@ struct target_metrics {
 
 /* Written by the ring's sides; a snapshot of struct ring_counts, and of what tools/file_watch.h says. */
 struct ring_metrics {
-	struct counter made, taken, overwritten, expired, dropped, buffered;
+	struct counter made, taken, overwritten, expired, dropped, buffered, buffered_bytes;
+	struct counter limit_messages, limit_bytes, limit_age_ns; /* in force; 0 bytes, 0 ns: none */
 	struct counter in_file, file_trouble, session_trouble;
 };
 

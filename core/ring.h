@@ -147,6 +147,8 @@ struct ring_keeping {
 	uint64_t messages, bytes, age_ns;
 };
 NODISCARD struct ring_keeping ring_keeping(const struct ring *r);
+/* What its memory was made for. */
+NODISCARD const struct ring_limits *ring_limits_of(const struct ring *r);
 
 /* Publisher: the message is through (sent for QoS 0, acknowledged for QoS 1 and 2). In any order. */
 void ring_release(struct ring *r, struct ring_record *rec);
@@ -170,6 +172,9 @@ NODISCARD bool ring_idle(struct ring *r);
 NODISCARD uint64_t ring_backlog(const struct ring *r);
 /* Bytes of their payloads, with the same reservations. */
 NODISCARD uint64_t ring_backlog_bytes(const struct ring *r);
+
+/* Any thread: bytes of payload committed so far. */
+NODISCARD uint64_t ring_committed_bytes(const struct ring *r);
 
 NODISCARD struct ring_counts ring_counts(const struct ring *r);
 

@@ -85,6 +85,20 @@ struct ring_keeping ring_keeping(const struct ring *r)
 				     .age_ns = RING_COUNT_LOAD(&r->keep_age_ns)};
 }
 
+const struct ring_limits *ring_limits_of(const struct ring *r)
+{
+	return &r->limits;
+}
+
+uint64_t ring_committed_bytes(const struct ring *r)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < r->limits.lane_count; i++)
+		bytes += RING_COUNT_LOAD(&r->lane_counts[i].committed_bytes);
+	return bytes;
+}
+
 uint64_t ring_lane_committed(const struct ring *r, uint32_t lane_idx)
 {
 	ASSERT(lane_idx < r->limits.lane_count);

@@ -68,7 +68,8 @@ struct target_replay {
 	struct mono allowed_from; /* the backlog's messages are paid for up to here, by the rate */
 	struct mono deadline;     /* for the next of them */
 	struct mono trim_deadline;
-	uint8_t *text; /* topic and properties of a marked message */
+	struct ring_keeping trimmed_to; /* the limits at the last trim */
+	uint8_t *text;                  /* topic and properties of a marked message */
 	size_t text_bytes;
 };
 
@@ -160,6 +161,9 @@ struct ring_limits target_ring_limits(const struct cfg *c, uint32_t cfg_idx, con
 void target_step(struct target *t);
 /* The daemon stops: send what there is, then say good-bye. */
 void target_leave(struct target *t);
+
+/* Any thread: as ring_keep; what exceeds the limits goes now, if the target does not take from its ring anyway. */
+NODISCARD int target_keep(struct target *t, const struct ring_keeping *keep);
 
 /* Any thread: enables or disables it, now. */
 void target_want(struct target *t, bool enabled);

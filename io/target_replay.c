@@ -169,13 +169,33 @@ void target_mark(const struct target *t, const struct ring_record *rec, struct m
 
 /* --- an outage -------------------------------------------------------------------------------------------------------- */
 
+int target_keep(struct target *t, const struct ring_keeping *keep)
+{
+	int rc = ring_keep(t->ring, keep->messages, keep->bytes, keep->age_ns);
+
+	if (rc < 0)
+		return rc;
+	publisher_notify(t->publisher, t->slot);
+	return 0;
+}
+
+static bool limits_are_new(const struct target *t, const struct ring_keeping *keep)
+{
+	const struct ring_keeping *old = &t->replay.trimmed_to;
+
+	return keep->messages != old->messages || keep->bytes != old->bytes || keep->age_ns != old->age_ns;
+}
+
 /* Nobody takes from the ring: what is past its limits of bytes and age is let go now and then, so that what is said of the
- * ring is true. */
+ * ring is true; and what is past any limit when the limits are new, so that it stays gone when they are widened again. */
 struct mono target_trim(struct target *t)
 {
 	struct ring_keeping keep = ring_keeping(t->ring);
 
-	if ((keep.bytes == 0 && keep.age_ns == 0) || ring_backlog(t->ring) == 0) {
+	if (limits_are_new(t, &keep)) {
+		t->replay.trimmed_to = keep;
+		t->replay.trim_deadline = target_now(t);
+	} else if ((keep.bytes == 0 && keep.age_ns == 0) || ring_backlog(t->ring) == 0) {
 		t->replay.trim_deadline = MONO_NEVER;
 		return keep.bytes || keep.age_ns ? mono_add(target_now(t), TRIM_NS) : MONO_NEVER;
 	}

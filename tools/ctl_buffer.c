@@ -16,10 +16,20 @@ static void print_fill(const json_t *b)
 
 	ctl_print_text(ctl_text_in(b, "target"), stdout);
 	printf(": %s\n\n", ctl_text_in(b, "state"));
-	printf("buffered   %s of %s messages, %.0f %%%s\n", ctl_count_text(text, number_in(b, "buffered")),
-	       ctl_count_text(capacity, number_in(b, "capacity")),
-	       json_number_value(json_object_get(b, "fill_percent")),
+	printf("buffered   %s of %s messages", ctl_count_text(text, number_in(b, "buffered")),
+	       ctl_count_text(capacity, number_in(b, "capacity")));
+	printf(", %s", ctl_bytes_text(text, number_in(b, "buffered_bytes")));
+	if (number_in(b, "bytes"))
+		printf(" of %s", ctl_bytes_text(capacity, number_in(b, "bytes")));
+	printf(", %.0f %%%s\n", json_number_value(json_object_get(b, "fill_percent")),
 	       json_is_true(json_object_get(b, "full")) ? ": full, the oldest give way" : "");
+	if (number_in(b, "messages_max") > number_in(b, "capacity") ||
+	    number_in(b, "bytes_max") > number_in(b, "bytes")) {
+		printf("memory for %s messages", ctl_count_text(text, number_in(b, "messages_max")));
+		if (number_in(b, "bytes_max"))
+			printf(", %s", ctl_bytes_text(text, number_in(b, "bytes_max")));
+		putchar('\n');
+	}
 	printf("made       %.4g a second, of the last minute\n",
 	       json_number_value(json_object_get(b, "rate")));
 	printf("sent       %.4g a second", json_number_value(json_object_get(b, "sent_rate")));

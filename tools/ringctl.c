@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
+#include "core/units.h"
 #include "tools/ctl_client.h"
 #include "tools/ctl_show.h"
 #include "tools/ctl_table.h"
@@ -24,6 +26,7 @@ enum exit_code {
 };
 
 #define TIMEOUT_S_MAX 3600u
+#define UNSET         UINT64_MAX
 
 static const char help[] =
 	"usage: ringctl [--socket PATH] [--json] [--timeout SECONDS] VERB ...\n"
@@ -47,6 +50,10 @@ static const char help[] =
 	"  enable --package NAME   connects those of its targets that are enabled themselves\n"
 	"  disable --package NAME  none of its targets is connected\n"
 	"    enabling and disabling hold until the next start; `enabled: false` in the file stays\n"
+	"  buffer TARGET --messages N --bytes SIZE --max-age TIME\n"
+	"                          any of them: other limits for what waits; the newest that fit stay. SIZE "
+	"as\n"
+	"                          10MiB, TIME as 2h, 0 for no limit; until the next start\n"
 	"  log-level LEVEL         sets it\n"
 	"  stop                    ends the daemon in good order\n"
 	"\n"
@@ -57,11 +64,15 @@ static const char help[] =
 	"exit: 0 done, 1 an enabled target is not connected (status, targets), 2 usage,\n"
 	"      3 the daemon cannot be reached, 4 it refused, 5 the output cannot be written\n";
 
+/* Options without a letter. */
+enum { COUNT = 256, DESCRIBE, PACKAGE, VERSION, MESSAGES, BYTES, MAX_AGE };
+
 struct options {
 	const char *socket;
 	bool json;
 	bool describe;
 	bool package;
+	uint64_t messages, bytes, max_age_ns; /* UNSET */
 	uint32_t timeout_s;
 	uint64_t count; /* 0: no end */
 	char **args;
@@ -158,6 +169,9 @@ static const struct verb package_verbs[] = {
 	{"disable", "packages.disable", 1, 1, "name", NULL, ctl_show_package_switched},
 };
 
+/* What `buffer` does with limits. */
+static const struct verb buffer_set_verb = {"buffer", "buffer.set", 1, 1, "target", NULL, ctl_show_buffer};
+
 static const struct verb *verb_find(const struct verb *list, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
@@ -182,11 +196,27 @@ static json_t *names_of(const struct options *o)
 	return json_pack("{s:o}", "names", names);
 }
 
+/* Of `buffer` with limits. */
+static json_t *limits_of(const struct options *o)
+{
+	json_t *params = json_pack("{s:s}", "target", o->args[0]);
+
+	if (o->messages != UNSET)
+		json_object_set_new(params, "messages", json_integer((json_int_t)o->messages));
+	if (o->bytes != UNSET)
+		json_object_set_new(params, "bytes", json_integer((json_int_t)o->bytes));
+	if (o->max_age_ns != UNSET)
+		json_object_set_new(params, "max_age_s", json_real((double)o->max_age_ns / (double)NS_PER_S));
+	return params;
+}
+
 /* NULL: an argument is not UTF-8. */
 static json_t *params_of(const struct verb *verb, const struct options *o)
 {
 	if (!strcmp(verb->name, "read"))
 		return names_of(o);
+	if (verb == &buffer_set_verb)
+		return limits_of(o);
 	if (o->describe)
 		return json_pack("{s:b}", "describe", 1);
 	if (verb->param && o->arg_count == 1)
@@ -284,25 +314,50 @@ static bool number_of(const char *text, uint64_t max, uint64_t *out)
 	return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && *out >= 1 && *out <= max;
 }
 
+static bool has_limits(const struct options *o)
+{
+	return o->messages != UNSET || o->bytes != UNSET || o->max_age_ns != UNSET;
+}
+
+/* One of `buffer`. False: it is none, which has been said. */
+static bool limit_parse(struct options *o, int option)
+{
+	struct bytes text = bytes_of_text(optarg);
+	const char *why = "a whole number from 1";
+	int rc = 0;
+
+	if (option == MESSAGES && !number_of(optarg, INT64_MAX, &o->messages))
+		rc = -EINVAL;
+	else if (option == BYTES)
+		rc = units_parse_size(text, &o->bytes, &why);
+	else if (option == MAX_AGE)
+		rc = units_parse_duration(text, &o->max_age_ns, &why);
+	if (rc == 0 && option == BYTES && o->bytes > INT64_MAX)
+		rc = -ERANGE;
+	if (rc < 0)
+		fprintf(stderr, "ringctl: %s is no limit: %s\nTry ringctl help.\n", optarg, why);
+	return rc == 0;
+}
+
 /* The exit code + 1, or 0: go on. */
 static int options_parse(int argc, char **argv, struct options *o)
 {
-	enum { COUNT = 256, DESCRIBE, PACKAGE, VERSION };
 	static const struct option longs[] = {
-		{"socket", required_argument, NULL, 's'},
-		{"json", no_argument, NULL, 'j'},
-		{"timeout", required_argument, NULL, 't'},
-		{"count", required_argument, NULL, COUNT},
-		{"describe", no_argument, NULL, DESCRIBE},
-		{"version", no_argument, NULL, VERSION},
-		{"package", no_argument, NULL, PACKAGE},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{"socket", required_argument, NULL, 's'},  {"json", no_argument, NULL, 'j'},
+		{"timeout", required_argument, NULL, 't'}, {"count", required_argument, NULL, COUNT},
+		{"describe", no_argument, NULL, DESCRIBE}, {"version", no_argument, NULL, VERSION},
+		{"package", no_argument, NULL, PACKAGE},   {"messages", required_argument, NULL, MESSAGES},
+		{"bytes", required_argument, NULL, BYTES}, {"max-age", required_argument, NULL, MAX_AGE},
+		{"help", no_argument, NULL, 'h'},          {0},
 	};
 	uint64_t number;
 	int option;
 
-	*o = (struct options){.socket = "/run/ringmain/control.sock", .timeout_s = 5};
+	*o = (struct options){.socket = "/run/ringmain/control.sock",
+			      .timeout_s = 5,
+			      .messages = UNSET,
+			      .bytes = UNSET,
+			      .max_age_ns = UNSET};
 	while ((option = getopt_long(argc, argv, "s:jt:h", longs, NULL)) != -1) {
 		switch (option) {
 		case 's': o->socket = optarg; break;
@@ -317,6 +372,12 @@ static int options_parse(int argc, char **argv, struct options *o)
 		case COUNT:
 			if (!number_of(optarg, UINT64_MAX, &o->count))
 				return complain("--count is a whole number from 1, not ", optarg) + 1;
+			break;
+		case MESSAGES:
+		case BYTES:
+		case MAX_AGE:
+			if (!limit_parse(o, option))
+				return EXIT_USAGE + 1;
 			break;
 		case DESCRIBE: o->describe = true; break;
 		case PACKAGE: o->package = true; break;
@@ -351,6 +412,12 @@ int main(int argc, char **argv)
 		verb = verb_find(package_verbs, ARRAY_COUNT(package_verbs), o.args[0]);
 		if (!verb)
 			return complain("--package goes with enable and disable, not with ", o.args[0]);
+	}
+	if (has_limits(&o)) {
+		if (strcmp(o.args[0], "buffer") != 0)
+			return complain("--messages, --bytes and --max-age go with buffer, not with ",
+					o.args[0]);
+		verb = &buffer_set_verb;
 	}
 	o.args++;
 	o.arg_count--;

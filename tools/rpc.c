@@ -13,6 +13,7 @@ static const struct control_method methods[] = {
 	{"targets.enable", CONTROL_OPERATOR, rpc_targets_enable},
 	{"targets.disable", CONTROL_OPERATOR, rpc_targets_disable},
 	{"buffer.read", CONTROL_READ_ONLY, rpc_buffer_read},
+	{"buffer.set", CONTROL_OPERATOR, rpc_buffer_set},
 	{"packages.list", CONTROL_READ_ONLY, rpc_packages_list},
 	{"packages.enable", CONTROL_OPERATOR, rpc_packages_enable},
 	{"packages.disable", CONTROL_OPERATOR, rpc_packages_disable},

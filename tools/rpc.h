@@ -6,6 +6,7 @@
  *     targets.list        [pattern] [limit] [offset]
  *     targets.enable      name                           targets.disable   name
  *     buffer.read         target
+ *     buffer.set          target [messages] [bytes: 0, no limit] [max_age_s: 0, none]
  *     packages.list       [pattern] [limit] [offset]
  *     packages.enable     name                           packages.disable  name
  *     subscriptions.list  [target] [limit] [offset]
@@ -17,7 +18,7 @@
  *     log.level     [level]
  *
  *           A pattern has * for any run of characters. Lists come in pages of at most RPC_PAGE_MAX; `next` is the offset
- *           of the following one. Setting log.level, stop, packages, and what enables or disables are for operators;
+ *           of the following one. Setting log.level and buffers, stop, and what enables or disables are for operators;
  *           what those change is so until the next start.
  * Owner:    the control thread; the context outlives the control socket. Threads: that one. The parts of the node are
  *           read only through what their headers allow any thread: counters, shared texts, tags.

@@ -29,18 +29,25 @@ static json_t *wall_of(struct mono t, struct mono now, struct wall wall)
 
 void rpc_forecast_get(const struct node *n, uint32_t target_idx, struct rpc_forecast *out)
 {
-	const struct cfg_target *c = &n->cfg->targets[target_idx];
+	const struct ring *r = n->rings[target_idx];
+	struct ring_keeping keep = ring_keeping(r);
+	struct ring_counts counts = ring_counts(r);
+	uint64_t committed = counts.made - counts.dropped;
 	const struct forecast_input in = {
 		.made_rate = rate_get(&n->rates[target_idx].made),
-		.message_count = c->buffer_messages,
-		.buffered_count = ring_backlog(n->rings[target_idx]),
-		.max_age_ns = c->buffer_max_age_ns,
+		.message_bytes = committed ? (double)ring_committed_bytes(r) / (double)committed : 0,
+		.message_count = keep.messages,
+		.buffered_count = ring_backlog(r),
+		.byte_count = keep.bytes,
+		.buffered_bytes = ring_backlog_bytes(r),
+		.max_age_ns = keep.age_ns,
 	};
 	double holds_s = forecast_holds_s(&in), full_s = forecast_full_s(&in);
 	bool connected = target_state(node_target(n, target_idx)) == TARGET_CONNECTED;
 
 	out->rate = in.made_rate;
-	out->is_full = in.buffered_count >= in.message_count;
+	out->fill = forecast_fill(&in);
+	out->is_full = forecast_is_full(&in);
 	out->holds_s = holds_s < 0 ? json_null() : json_real(holds_s);
 	out->full_at = json_null();
 	if (!connected && full_s > 0 && full_s < YEARS_100_S)
@@ -168,29 +175,33 @@ json_t *rpc_session_place(const struct node *n, uint32_t target_idx)
 
 /* --- the method ------------------------------------------------------------------------------------------------------- */
 
-static json_t *buffer_of(const struct node *n, uint32_t target_idx)
+json_t *rpc_buffer_of(const struct node *n, uint32_t target_idx)
 {
 	const struct target *t = node_target(n, target_idx);
 	const struct cfg_target *c = &n->cfg->targets[target_idx];
-	struct ring_limits limits = target_ring_limits(n->cfg, target_idx, n->definitions);
-	struct ring_counts ring = ring_counts_outside(n->rings[target_idx]);
-	uint64_t buffered = ring_backlog(n->rings[target_idx]);
+	const struct ring *r = n->rings[target_idx];
+	const struct ring_limits *limits = ring_limits_of(r);
+	struct ring_keeping keep = ring_keeping(r);
+	struct ring_counts ring = ring_counts_outside(r);
 	uint64_t sent = counter_get(&t->metrics.sent_messages);
 	struct rpc_forecast forecast;
 
 	rpc_forecast_get(n, target_idx, &forecast);
 	return json_pack(
-		"{s:s, s:s, s:I, s:I, s:f, s:b, s:f, s:f, s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:I, s:I, s:o, "
-		"s:I, s:o}",
+		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:f, s:f, s:o, s:o, s:o, s:f, s:o, s:o, "
+		"s:o, "
+		"s:I, s:I, s:o, s:I, s:o}",
 		"target", cfg_text(n->cfg, c->name), "state", target_state_text(target_state(t)), "capacity",
-		(json_int_t)c->buffer_messages, "buffered", rpc_integer(buffered), "fill_percent",
-		100.0 * (double)buffered / (double)c->buffer_messages, "full", (int)forecast.is_full, "rate",
-		forecast.rate, "sent_rate", rate_get(&n->rates[target_idx].sent), "message_bytes",
+		rpc_integer(keep.messages), "messages_max", (json_int_t)limits->message_count, "buffered",
+		rpc_integer(ring_backlog(r)), "bytes", rpc_integer(keep.bytes), "bytes_max",
+		rpc_integer(limits->byte_count), "buffered_bytes", rpc_integer(ring_backlog_bytes(r)),
+		"fill_percent", 100.0 * forecast.fill, "full", (int)forecast.is_full, "rate", forecast.rate,
+		"sent_rate", rate_get(&n->rates[target_idx].sent), "message_bytes",
 		sent ? json_real((double)counter_get(&t->metrics.sent_bytes) / (double)sent) : json_null(),
 		"holds_s", forecast.holds_s, "full_at", forecast.full_at, "max_age_s",
-		(double)c->buffer_max_age_ns / (double)NS_PER_S, "file", file_of(n, target_idx), "buffer",
+		(double)keep.age_ns / (double)NS_PER_S, "file", file_of(n, target_idx), "buffer",
 		rpc_ring_place(n, target_idx), "session", rpc_session_place(n, target_idx), "memory_bytes",
-		rpc_integer(ring_size_bytes(&limits)), "made", rpc_integer(ring.made), "lost",
+		rpc_integer(ring_size_bytes(limits)), "made", rpc_integer(ring.made), "lost",
 		lost_of(&t->metrics), "unlocated", unlocated_of(&t->metrics, &ring), "gaps",
 		gaps_of(t->losses));
 }
@@ -210,5 +221,5 @@ int rpc_buffer_read(void *context, struct control_client *client UNUSED, const j
 		rc = rpc_target_find(rpc->node->cfg, name, &target_idx, why);
 	if (rc < 0)
 		return rc;
-	return rpc_done(buffer_of(rpc->node, target_idx), result);
+	return rpc_done(rpc_buffer_of(rpc->node, target_idx), result);
 }

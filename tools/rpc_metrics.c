@@ -43,6 +43,7 @@ static void ring_snapshot(const struct node *n, uint32_t target_idx, struct ring
 {
 	const struct ring *r = n->rings[target_idx];
 	struct ring_counts counts = ring_counts_outside(r);
+	struct ring_keeping keep = ring_keeping(r);
 	char text[SHARED_TEXT_BYTES];
 	enum file_state file = rpc_ring_state(n, target_idx, text);
 	enum file_state session = rpc_session_state(n, target_idx, text);
@@ -54,6 +55,10 @@ static void ring_snapshot(const struct node *n, uint32_t target_idx, struct ring
 	counter_set(&out->expired, counts.expired);
 	counter_set(&out->dropped, counts.dropped);
 	counter_set(&out->buffered, ring_backlog(r));
+	counter_set(&out->buffered_bytes, ring_backlog_bytes(r));
+	counter_set(&out->limit_messages, keep.messages);
+	counter_set(&out->limit_bytes, keep.bytes);
+	counter_set(&out->limit_age_ns, keep.age_ns);
 	counter_set(&out->in_file, file_state_survives(file));
 	counter_set(&out->file_trouble, !file_state_is_good(file));
 	counter_set(&out->session_trouble, !file_state_is_good(session));

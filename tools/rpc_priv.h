@@ -22,6 +22,7 @@ RPC_METHOD(rpc_targets_list);
 RPC_METHOD(rpc_targets_enable);
 RPC_METHOD(rpc_targets_disable);
 RPC_METHOD(rpc_buffer_read);
+RPC_METHOD(rpc_buffer_set);
 RPC_METHOD(rpc_packages_list);
 RPC_METHOD(rpc_packages_enable);
 RPC_METHOD(rpc_packages_disable);
@@ -89,9 +90,13 @@ struct rpc_forecast {
 	double rate;     /* messages made a second */
 	json_t *holds_s; /* null: no end to it */
 	json_t *full_at; /* null: connected, or never */
+	double fill;     /* 0 .. 1 */
 	bool is_full;
 };
 void rpc_forecast_get(const struct node *n, uint32_t target_idx, struct rpc_forecast *out);
+
+/* What buffer.read and buffer.set answer; NULL: no memory. */
+json_t *rpc_buffer_of(const struct node *n, uint32_t target_idx);
 
 /* Of a target's ring and of its session: "" or what is not as the configuration asks. */
 enum file_state rpc_ring_state(const struct node *n, uint32_t target_idx, char text[SHARED_TEXT_BYTES]);

@@ -22,7 +22,9 @@ static json_t *target_of(const struct node *n, uint32_t target_idx, size_t *room
 	const struct target *t = node_target(n, target_idx);
 	const struct cfg_target *c = &n->cfg->targets[target_idx];
 	const struct target_metrics *m = &t->metrics;
-	struct ring_counts ring = ring_counts_outside(n->rings[target_idx]);
+	const struct ring *r = n->rings[target_idx];
+	struct ring_counts ring = ring_counts_outside(r);
+	struct ring_keeping keep = ring_keeping(r);
 	char reason[SHARED_TEXT_BYTES], url[SHARED_TEXT_BYTES];
 	struct rpc_subscriptions subs;
 	struct rpc_forecast forecast;
@@ -33,8 +35,9 @@ static json_t *target_of(const struct node *n, uint32_t target_idx, size_t *room
 	rpc_subscriptions_get(n, target_idx, room_bytes, &subs);
 	return json_pack(
 		"{s:s, s:s, s:o, s:o, s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o, "
-		"s:o, s:o}",
+		"s:f, "
+		"s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, "
+		"s:o, s:o, s:o, s:o, s:o}",
 		"name", cfg_text(n->cfg, c->name), "state", target_state_text(target_state(t)), "reason",
 		rpc_text(reason), "url", rpc_text(url), "description", cfg_text(n->cfg, c->description),
 		"package", cfg_text(n->cfg, c->package), "package_enabled",
@@ -42,7 +45,9 @@ static json_t *target_of(const struct node *n, uint32_t target_idx, size_t *room
 		c->protocol == 5 ? "5" : "3.1.1", "sent", count_of(&m->sent_messages), "received",
 		count_of(&m->received_messages), "sent_bytes", count_of(&m->sent_bytes), "received_bytes",
 		count_of(&m->received_bytes), "made", rpc_integer(ring.made), "buffered",
-		rpc_integer(ring_backlog(n->rings[target_idx])), "overwritten", rpc_integer(ring.overwritten),
+		rpc_integer(ring_backlog(r)), "capacity", rpc_integer(keep.messages), "buffered_bytes",
+		rpc_integer(ring_backlog_bytes(r)), "bytes", rpc_integer(keep.bytes), "max_age_s",
+		(double)keep.age_ns / (double)NS_PER_S, "overwritten", rpc_integer(ring.overwritten),
 		"expired", rpc_integer(ring.expired), "dropped", rpc_integer(ring.dropped), "acknowledged",
 		count_of(&m->acknowledged_messages), "inflight", count_of(&m->inflight), "resent",
 		count_of(&m->resent_messages), "refused", count_of(&m->refused_messages), "duplicates",

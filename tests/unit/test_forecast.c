@@ -73,3 +73,51 @@ TEST(a_buffer_is_full_when_the_rest_is_made_unless_the_oldest_expire_before)
 	in.buffered_count = 1000;
 	EXPECT_NEAR(forecast_full_s(&in), 0, 0);
 }
+
+TEST(the_first_limit_that_is_reached_counts_of_messages_bytes_and_age)
+{
+	struct forecast_input in = {.made_rate = 2,
+				    .message_bytes = 100,
+				    .message_count = 1000,
+				    .byte_count = 50000,
+				    .buffered_count = 100,
+				    .buffered_bytes = 10000};
+
+	EXPECT_NEAR(forecast_holds_s(&in), 250, 1e-9); /* 500 messages fit */
+	EXPECT_NEAR(forecast_full_s(&in), 200, 1e-9);
+	EXPECT_NEAR(forecast_fill(&in), 0.2, 1e-9);
+	in.message_count = 300;
+	EXPECT_NEAR(forecast_holds_s(&in), 150, 1e-9);
+	EXPECT_NEAR(forecast_full_s(&in), 100, 1e-9);
+	EXPECT_NEAR(forecast_fill(&in), 1.0 / 3, 1e-9);
+	in.message_count = 1000;
+	in.max_age_ns = 249 * NS_PER_S; /* the oldest expire before the bytes are used up */
+	EXPECT_NEAR(forecast_holds_s(&in), 249, 1e-9);
+	EXPECT(forecast_full_s(&in) < 0);
+	in.max_age_ns = 251 * NS_PER_S;
+	EXPECT_NEAR(forecast_full_s(&in), 200, 1e-9);
+	in.message_bytes = 0; /* not known: only messages count */
+	in.max_age_ns = 0;
+	EXPECT_NEAR(forecast_holds_s(&in), 500, 1e-9);
+}
+
+TEST(a_buffer_is_full_when_one_more_message_does_not_fit)
+{
+	struct forecast_input in = {.made_rate = 2,
+				    .message_bytes = 100,
+				    .message_count = 1000,
+				    .byte_count = 50050,
+				    .buffered_count = 499,
+				    .buffered_bytes = 49900};
+
+	EXPECT(!forecast_is_full(&in));
+	EXPECT_NEAR(forecast_full_s(&in), 0.75, 1e-9);
+	in.buffered_count = 500;
+	in.buffered_bytes = 50000; /* 50 are left, and a message needs 100 */
+	EXPECT(forecast_is_full(&in));
+	EXPECT_NEAR(forecast_full_s(&in), 0, 0);
+	in.byte_count = 0;
+	EXPECT(!forecast_is_full(&in));
+	in.buffered_count = 1000;
+	EXPECT(forecast_is_full(&in));
+}

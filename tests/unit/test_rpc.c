@@ -727,8 +727,8 @@ TEST(what_is_not_there_cannot_be_switched)
 
 TEST(only_operators_switch)
 {
-	static const char *const operators_only[] = {"targets.enable", "targets.disable", "packages.enable",
-						     "packages.disable", "stop"};
+	static const char *const operators_only[] = {"targets.enable",   "targets.disable", "packages.enable",
+						     "packages.disable", "buffer.set",      "stop"};
 	size_t found_count = 0;
 
 	for (size_t i = 0; i < rpc_method_count(); i++)
