@@ -65,8 +65,8 @@ all: $(PROGRAMS:%=$B/%)
 ## deps: install the Debian packages that are missing (through sudo where not root)
 DEPS_BUILD := gcc libc6-dev pkg-config liburing-dev libmodbus-dev libyaml-dev libjansson-dev libjemalloc-dev \
               mosquitto mosquitto-clients
-DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format spin socat mbpoll tshark procps iproute2
-DEPS_PERF  := libck-dev valgrind
+DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format spin socat mbpoll tshark procps iproute2 libxml2-utils
+DEPS_PERF  := libck-dev valgrind linux-perf
 .PHONY: deps
 deps: build/.deps-test build/.deps-perf build/ejabberd/.unpacked
 
@@ -80,7 +80,7 @@ build/.deps-test: Makefile
 	@tools/install-deps $(DEPS_TEST)
 	@touch $@ build/.deps-build
 
-# ck_ring is a peer in perf/bench_ring, valgrind counts instructions: of the benchmarks alone.
+# ck_ring is a peer in perf/bench_ring, valgrind counts instructions, perf samples: of the benchmarks alone.
 build/.deps-perf: Makefile
 	@mkdir -p $(@D)
 	@tools/install-deps $(DEPS_PERF)
@@ -200,7 +200,7 @@ fuzz: $(FUZZERS)
 ## e2e: the daemon against mosquitto, ejabberd, libmodbus slaves, ptys
 RECORDER := $B/tests/recorder
 .PHONY: e2e
-e2e: all $(RECORDER) build/.deps-test build/ejabberd/.unpacked
+e2e: all $(RECORDER) $B/perf/bench_sample build/.deps-test build/ejabberd/.unpacked
 	@tests/e2e/run $B
 
 # An MQTT server that remembers across its own end. Nothing of ours is in it: it is to judge the rest.
@@ -247,6 +247,11 @@ BENCH_NAMES := $(patsubst perf/bench_%.c,bench-%,$(wildcard perf/bench_*.c))
 .PHONY: $(BENCH_NAMES)
 $(BENCH_NAMES): bench-%: $B/perf/bench_%
 	@perf/run $B $*
+
+## profile: where bench_NAME spends its time (NAME=publish ARGS="..."): a table, and a flame graph in build/profile
+.PHONY: profile
+profile: $(if $(NAME),$B/perf/bench_$(NAME))
+	@perf/profile $B $(NAME) $(ARGS)
 
 ## run: the whole thing alive: plant simulator, broker, daemon, subscriber (SECONDS=n to stop by itself)
 .PHONY: run

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -264,6 +265,7 @@ static void *plain_main(void *arg)
 	struct plain *p = arg;
 	static uint8_t acks[PLAIN_BYTES];
 
+	prctl(PR_SET_NAME, "plain");
 	thread_pin(p->cpu);
 	while (!atomic_load_explicit(&p->stopping, memory_order_relaxed)) {
 		for (size_t sent = 0; sent < p->used_bytes;) {
