@@ -66,7 +66,7 @@ all: $(PROGRAMS:%=$B/%)
 DEPS_BUILD := gcc libc6-dev pkg-config liburing-dev libmodbus-dev libyaml-dev libjansson-dev libjemalloc-dev \
               mosquitto mosquitto-clients
 DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format spin socat mbpoll tshark procps iproute2 libxml2-utils
-DEPS_PERF  := libck-dev valgrind linux-perf
+DEPS_PERF  := libck-dev valgrind linux-perf libmosquitto-dev libpaho-mqtt-dev
 .PHONY: deps
 deps: build/.deps-test build/.deps-perf build/ejabberd/.unpacked
 
@@ -80,7 +80,7 @@ build/.deps-test: Makefile
 	@tools/install-deps $(DEPS_TEST)
 	@touch $@ build/.deps-build
 
-# ck_ring is a peer in perf/bench_ring, valgrind counts instructions, perf samples: of the benchmarks alone.
+# ck_ring and the client libraries are peers, valgrind counts instructions, perf samples: of the benchmarks alone.
 build/.deps-perf: Makefile
 	@mkdir -p $(@D)
 	@tools/install-deps $(DEPS_PERF)
@@ -231,21 +231,29 @@ asan ubsan tsan: build/.deps-test
 tsan: race
 
 # -------------------------------------------------------------------------------------------- perf, run
-PERF_OBJ := $(patsubst %.c,$B/obj/%.o,$(filter-out perf/bench_%.c,$(wildcard perf/*.c)))
+PERF_OBJ := $(patsubst %.c,$B/obj/%.o,$(filter-out perf/bench_%.c perf/peer_%.c,$(wildcard perf/*.c)))
 $(patsubst %.c,$B/obj/%.o,$(wildcard perf/*.c)): | build/.deps-perf
 $B/perf/%: $B/obj/perf/%.o $(PERF_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Other clients, each a program of its own with nothing of ours in it: Paho's licence does not admit it.
+PEERS := $B/perf/peer_mosquitto $B/perf/peer_paho
+$B/perf/peer_mosquitto: LDLIBS = -lmosquitto
+$B/perf/peer_paho: LDLIBS = -lpaho-mqtt3c
+$(PEERS): $B/perf/%: $B/obj/perf/%.o
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
 ## bench: every benchmark: the whole way beside a plain send loop, the ring beside other queues, a sampler's work
 .PHONY: bench
-bench: all $(BENCHES)
+bench: all $(BENCHES) $(PEERS)
 	@perf/run $B
 
 ## bench-ring, bench-publish, bench-sample: one of them
 BENCH_NAMES := $(patsubst perf/bench_%.c,bench-%,$(wildcard perf/bench_*.c))
 .PHONY: $(BENCH_NAMES)
-$(BENCH_NAMES): bench-%: $B/perf/bench_%
+$(BENCH_NAMES): bench-%: $B/perf/bench_% $(PEERS) | all
 	@perf/run $B $*
 
 ## profile: where bench_NAME spends its time (NAME=publish ARGS="..."): a table, and a flame graph in build/profile

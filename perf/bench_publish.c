@@ -5,32 +5,23 @@
  *
  * CPU 0: sampler and sink. CPU 1: publisher in A, sending loop in B (in both it does the TCP work, loopback's receiving
  * side too). The source makes more than can be sent, so the ring overwrites; only what the sink has counted counts. */
-#include <errno.h>
 #include <getopt.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "core/payload.h"
 #include "core/thread_memory.h"
-#include "hw/line.h"
 #include "perf/machine.h"
-#include "perf/series.h"
+#include "perf/plain.h"
+#include "perf/report.h"
+#include "perf/rig.h"
 #include "perf/sink.h"
 #include "perf/thread.h"
 #include "proto/mqtt_publish.h"
-#include "tools/node.h"
-#include "tools/node_memory.h"
 
-#define PLAIN_BYTES    (64u << 10)
-#define LINE_NAME      "m1"
-#define WARM_UP_S      0.2
-#define CONNECT_MAX_MS 2000
+#define LINE_NAME "m1"
+#define WARM_UP_S 0.2
 
 struct options {
 	uint32_t rounds, tags, buffer_messages, inflight, sampler_cpu, publisher_cpu, sink_cpu;
@@ -60,21 +51,6 @@ struct result {
 	uint64_t allocated_bytes;
 };
 
-static void pause_s(double seconds)
-{
-	struct timespec ts = {.tv_sec = (time_t)seconds,
-			      .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-
-	while (nanosleep(&ts, &ts) < 0)
-		;
-}
-
-static NORETURN void fail(const char *what, int error)
-{
-	fprintf(stderr, "bench_publish: %s: %s\n", what, strerror(error));
-	exit(1);
-}
-
 /* --- A: the product ------------------------------------------------------------------------------------------------ */
 
 /* Long enough for some 100 bytes on the wire: a text payload is but a number. */
@@ -85,37 +61,26 @@ static const char *topic_prefix(const struct options *o)
 		       : "plant/hall-1/energy/main-distribution/outgoing-feeder-07/meters/live/";
 }
 
-static struct cfg *config_of(const struct options *o, uint16_t port)
+static void config_of(const struct options *o, uint16_t port, char *out, size_t size_bytes)
 {
-	struct cfg_errors errors = {0};
-	struct cfg *c;
-	char text[2048], alias[40] = ""; /* MQTT 3.1.1 knows no such key */
-	int n;
+	char alias[40] = ""; /* MQTT 3.1.1 knows no such key */
 
 	if (o->version == MQTT_5)
 		snprintf(alias, sizeof(alias), "topic_alias_max: %u,", o->alias ? o->tags : 0);
-	n = snprintf(text, sizeof(text),
-		     "node: bench\n"
-		     "samplers: [{name: sampler, cpu: %u}]\n"
-		     "publishers: [{name: publisher, cpu: %u}]\n"
-		     "targets:\n"
-		     "  - {name: sink, urls: [\"mqtt://127.0.0.1:%u\"], protocol: \"%s\", max_inflight: %u,\n"
-		     "     %s buffer: {messages: %u}}\n"
-		     "lines: [{name: " LINE_NAME ", synthetic: {tags: %u, rate: %llu}}]\n"
-		     "definitions:\n"
-		     "  - {name: all, target: sink, mode: on-change, tags: [\"" LINE_NAME ".*\"],\n"
-		     "     topic: \"%s{device}/{tag}\", qos: %u, payload: %s}\n",
-		     o->sampler_cpu, o->publisher_cpu, port, o->version == MQTT_5 ? "5" : "3.1.1",
-		     o->inflight, alias, o->buffer_messages, o->tags, (unsigned long long)o->rate,
-		     topic_prefix(o), o->qos, o->payload == CFG_PAYLOAD_JSON ? "json" : "text");
-
-	ASSERT(n > 0);
-	ASSERT((size_t)n < sizeof(text));
-	if (config_parse("bench.yaml", bytes_of(text, (size_t)n), &c, &errors) == 0)
-		return c;
-	for (uint32_t i = 0; i < errors.count; i++)
-		fprintf(stderr, "%s\n", errors.lines[i]);
-	exit(1);
+	rig_text(out, size_bytes, 0,
+		 "node: bench\n"
+		 "samplers: [{name: sampler, cpu: %u}]\n"
+		 "publishers: [{name: publisher, cpu: %u}]\n"
+		 "targets:\n"
+		 "  - {name: sink, urls: [\"mqtt://127.0.0.1:%u\"], protocol: \"%s\", max_inflight: %u,\n"
+		 "     %s buffer: {messages: %u}}\n"
+		 "lines: [{name: " LINE_NAME ", synthetic: {tags: %u, rate: %llu}}]\n"
+		 "definitions:\n"
+		 "  - {name: all, target: sink, mode: on-change, tags: [\"" LINE_NAME ".*\"],\n"
+		 "     topic: \"%s{device}/{tag}\", qos: %u, payload: %s}\n",
+		 o->sampler_cpu, o->publisher_cpu, port, o->version == MQTT_5 ? "5" : "3.1.1", o->inflight,
+		 alias, o->buffer_messages, o->tags, (unsigned long long)o->rate, topic_prefix(o), o->qos,
+		 o->payload == CFG_PAYLOAD_JSON ? "json" : "text");
 }
 
 /* What is read at both ends of a turn. */
@@ -162,54 +127,27 @@ static struct result result_of(const struct reading *from, const struct reading 
 	return r;
 }
 
-static void wait_connected(const struct node *n)
-{
-	for (uint32_t ms = 0; target_state(node_target(n, 0)) != TARGET_CONNECTED; ms++) {
-		if (ms == CONNECT_MAX_MS)
-			fail("the node did not reach the sink", ETIMEDOUT);
-		pause_s(0.001);
-	}
-}
-
 static struct result run_node(const struct options *o, const struct sink *sink)
 {
-	struct cfg *c = config_of(o, sink->port);
 	struct reading from, to;
+	char config[2048];
 	struct result r;
-	struct node n;
-	const char *why;
-	int rc = node_open(&n, c, ".", NULL, 1, &why);
+	struct rig rig;
 
-	if (rc == 0) {
-		node_populate(&n); /* as the daemon does: page faults are no part of the way */
-		rc = node_start(&n, &why);
-	}
-	if (rc < 0)
-		fail(why, -rc);
-	wait_connected(&n);
-	pause_s(WARM_UP_S);
-	from = node_reading(&n, sink);
-	pause_s(o->seconds);
-	to = node_reading(&n, sink);
+	config_of(o, sink->port, config, sizeof(config));
+	rig_open(&rig, config, RIG_SAMPLERS);
+	rig_wait_connected(&rig);
+	rig_pause_s(WARM_UP_S);
+	from = node_reading(&rig.node, sink);
+	rig_pause_s(o->seconds);
+	to = node_reading(&rig.node, sink);
 	r = result_of(&from, &to);
-	r.allocated_bytes = counter_get(&n.samplers[0].metrics.allocated_bytes) +
-			    counter_get(&n.publishers[0].metrics.allocated_bytes);
-	node_stop(&n);
-	node_close(&n);
-	config_free(c);
+	r.allocated_bytes = rig_allocated_bytes(&rig);
+	rig_close(&rig);
 	return r;
 }
 
 /* --- B: the plain loop ---------------------------------------------------------------------------------------------- */
-
-struct plain {
-	uint8_t bytes[PLAIN_BYTES];
-	size_t used_bytes;
-	int fd;
-	int32_t cpu;
-	_Atomic bool stopping;
-	pthread_t thread;
-};
 
 /* The packet that A sends for this update, once aliases are known. Returns 0 where it does not fit any more. */
 static size_t packet_write(const struct options *o, uint32_t tag, uint64_t value, uint8_t *out,
@@ -260,28 +198,6 @@ static void plain_fill(struct plain *p, const struct options *o)
 	}
 }
 
-static void *plain_main(void *arg)
-{
-	struct plain *p = arg;
-	static uint8_t acks[PLAIN_BYTES];
-
-	prctl(PR_SET_NAME, "plain");
-	thread_pin(p->cpu);
-	while (!atomic_load_explicit(&p->stopping, memory_order_relaxed)) {
-		for (size_t sent = 0; sent < p->used_bytes;) {
-			ssize_t n = send(p->fd, p->bytes + sent, p->used_bytes - sent, MSG_NOSIGNAL);
-
-			if (n < 0 && errno != EINTR)
-				fail("send", errno);
-			sent += n > 0 ? (size_t)n : 0;
-		}
-		/* Acknowledgements of QoS 1 and 2: read, so that the sink can go on, and not looked at. */
-		while (recv(p->fd, acks, sizeof(acks), MSG_DONTWAIT) == (ssize_t)sizeof(acks))
-			;
-	}
-	return NULL;
-}
-
 static struct reading plain_reading(const struct plain *p, const struct sink *sink)
 {
 	return (struct reading){
@@ -294,27 +210,16 @@ static struct reading plain_reading(const struct plain *p, const struct sink *si
 static struct result run_plain(const struct options *o, const struct sink *sink)
 {
 	static struct plain p;
-	struct sockaddr_in peer = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-				   .sin_port = htons(sink->port)};
 	struct reading from, to;
-	int rc;
 
-	p = (struct plain){.cpu = (int32_t)o->publisher_cpu};
+	p.used_bytes = 0;
 	plain_fill(&p, o);
-	p.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (p.fd < 0 || connect(p.fd, (struct sockaddr *)&peer, sizeof(peer)) < 0)
-		fail("connect", errno);
-	rc = pthread_create(&p.thread, NULL, plain_main, &p);
-	if (rc != 0)
-		fail("thread", rc);
-	pause_s(WARM_UP_S);
+	plain_start(&p, sink->port, (int32_t)o->publisher_cpu);
+	rig_pause_s(WARM_UP_S);
 	from = plain_reading(&p, sink);
-	pause_s(o->seconds);
+	rig_pause_s(o->seconds);
 	to = plain_reading(&p, sink);
-	atomic_store_explicit(&p.stopping, true, memory_order_relaxed);
-	pthread_join(p.thread, NULL);
-	close(p.fd);
+	plain_stop(&p);
 	return result_of(&from, &to);
 }
 
@@ -340,40 +245,29 @@ static void print_series(const char *who, const char *label, const struct series
 	       series_max(s));
 }
 
-static void print_json(FILE *f, const char *who, const struct series s[FIG_COUNT], bool plain)
-{
-	fprintf(f, ",\"%s\":{", who);
-	for (uint32_t i = 0; i < FIG_COUNT; i++)
-		if (!plain || figures[i].of_plain)
-			fprintf(f, "%s\"%s\":[%.1f,%.1f,%.1f]", i ? "," : "", figures[i].key,
-				series_median(&s[i]), series_min(&s[i]), series_max(&s[i]));
-	fprintf(f, "}");
-}
-
-/* One line; each figure is [median, min, max]. */
 static void append_json(const struct options *o, const struct machine *m, const struct series a[FIG_COUNT],
-			const struct series b[FIG_COUNT], const struct series *rate_ratio,
-			uint64_t allocated_bytes)
+			const struct series b[FIG_COUNT], const struct series *rate_ratio)
 {
-	FILE *f = fopen(o->json_path, "ae");
+	struct report_figure list[2 * FIG_COUNT + 1];
+	char keys[2 * FIG_COUNT][32], name[160];
+	uint32_t count = 0;
 
-	if (!f)
-		fail(o->json_path, errno);
-	fprintf(f,
-		"{\"bench\":\"publish\",\"time\":%lld,\"revision\":\"%s\",\"kernel\":\"%s\",\"cpu\":\"%s\","
-		"\"cpus\":%u,"
-		"\"load\":%.2f,\"rounds\":%u,\"seconds\":%g,\"qos\":%u,\"payload\":\"%s\",\"alias\":%s,"
-		"\"version\":%d,"
-		"\"tags\":%u,\"buffer\":%u,\"rate\":%llu",
-		(long long)(clock_wall().ns / (int64_t)NS_PER_S), m->revision, m->kernel, m->cpu_model,
-		m->cpu_count, m->load, o->rounds, o->seconds, o->qos,
-		o->payload == CFG_PAYLOAD_JSON ? "json" : "text", o->alias ? "true" : "false",
-		o->version == MQTT_5 ? 5 : 4, o->tags, o->buffer_messages, (unsigned long long)o->rate);
-	print_json(f, "node", a, false);
-	print_json(f, "plain", b, true);
-	fprintf(f, ",\"rate_ratio\":[%.4f,%.4f,%.4f],\"allocated_bytes\":%llu}\n", series_median(rate_ratio),
-		series_min(rate_ratio), series_max(rate_ratio), (unsigned long long)allocated_bytes);
-	fclose(f);
+	for (uint32_t i = 0; i < FIG_COUNT; i++) {
+		snprintf(keys[count], sizeof(keys[0]), "node_%s", figures[i].key);
+		list[count] = (struct report_figure){keys[count], &a[i]};
+		count++;
+		if (!figures[i].of_plain)
+			continue;
+		snprintf(keys[count], sizeof(keys[0]), "plain_%s", figures[i].key);
+		list[count] = (struct report_figure){keys[count], &b[i]};
+		count++;
+	}
+	list[count++] = (struct report_figure){"rate_of_plain", rate_ratio};
+	snprintf(name, sizeof(name), "qos=%u payload=%s alias=%s version=%s tags=%u buffer=%u rate=%llu",
+		 o->qos, o->payload == CFG_PAYLOAD_JSON ? "json" : "text", o->alias ? "on" : "off",
+		 o->version == MQTT_5 ? "5" : "3.1.1", o->tags, o->buffer_messages,
+		 (unsigned long long)o->rate);
+	report_append(o->json_path, m, "publish", name, list, count);
 }
 
 /* --- options -------------------------------------------------------------------------------------------------------- */
@@ -493,7 +387,7 @@ int main(int argc, char **argv)
 	machine_read(&machine);
 	rc = sink_open(&sink, (int32_t)o.sink_cpu, (uint16_t)(o.alias ? o.tags : 0));
 	if (rc < 0)
-		fail("sink", -rc);
+		rig_fail("sink", -rc);
 	for (uint32_t round = 0; round < o.rounds; round++) {
 		struct result node = run_node(&o, &sink);
 		struct result plain = run_plain(&o, &sink);
@@ -524,7 +418,6 @@ int main(int argc, char **argv)
 	printf("allocated by the data threads since ready: %llu bytes%s\n",
 	       (unsigned long long)allocated_bytes,
 	       thread_memory_is_counted() ? "" : " (not counted: no jemalloc)");
-	if (o.json_path)
-		append_json(&o, &machine, a, b, &rate_ratio, allocated_bytes);
+	append_json(&o, &machine, a, b, &rate_ratio);
 	return allocated_bytes == 0 ? 0 : 1;
 }

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,6 +17,15 @@
 #define INPUT_BYTES  (1u << 20) /* a receive; larger ones leave the second-level cache */
 #define ACKS_BYTES   (64u << 10)
 #define HEADER_BYTES 5 /* of the fixed header at most */
+#define EVENTS_MAX   64
+#define LISTEN_MAX   4096
+
+struct sink_connection {
+	int fd;
+	size_t rest_bytes;
+	uint8_t *rest; /* the beginning of a packet */
+	struct sink_connection *next, *previous;
+};
 
 static int send_all(struct sink *s, int fd)
 {
@@ -123,43 +133,102 @@ static ssize_t count_packets(struct sink *s, int fd)
 	return rc < 0 ? rc : at - s->input;
 }
 
-static void serve(struct sink *s, int fd)
+static void disconnect(struct sink *s, struct sink_connection *c)
 {
-	s->input_bytes = s->acks_bytes = 0;
-	while (!atomic_load_explicit(&s->stopping, memory_order_relaxed)) {
-		ssize_t n = recv(fd, s->input + s->input_bytes, INPUT_BYTES - s->input_bytes, 0);
+	if (c->previous)
+		c->previous->next = c->next;
+	else
+		s->connections = c->next;
+	if (c->next)
+		c->next->previous = c->previous;
+	/* Not left to close: a process that is just being started still has the descriptor, for a moment. */
+	(void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+	close(c->fd);
+	free(c->rest);
+	free(c);
+}
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return;
-		s->input_bytes += (size_t)n;
-		atomic_fetch_add_explicit(&s->receives, 1, memory_order_relaxed);
-		n = count_packets(s, fd);
-		if (n < 0 || send_all(s, fd) < 0)
-			return;
-		s->input_bytes -= (size_t)n;
-		memmove(s->input, s->input + n, s->input_bytes); /* part of one packet: short */
+/* What is left of the input is the beginning of a packet: kept until more comes. */
+static int keep_rest(const struct sink *s, struct sink_connection *c)
+{
+	free(c->rest);
+	c->rest = NULL;
+	c->rest_bytes = s->input_bytes;
+	if (s->input_bytes == 0)
+		return 0;
+	c->rest = malloc(s->input_bytes);
+	if (!c->rest)
+		return -ENOMEM;
+	memcpy(c->rest, s->input, s->input_bytes);
+	return 0;
+}
+
+static int serve(struct sink *s, struct sink_connection *c)
+{
+	ssize_t n;
+
+	memcpy(s->input, c->rest ? c->rest : s->input, c->rest_bytes);
+	s->input_bytes = c->rest_bytes;
+	n = recv(c->fd, s->input + s->input_bytes, INPUT_BYTES - s->input_bytes, MSG_DONTWAIT);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (n <= 0)
+		return -ECONNRESET;
+	s->input_bytes += (size_t)n;
+	s->acks_bytes = 0;
+	atomic_fetch_add_explicit(&s->receives, 1, memory_order_relaxed);
+	n = count_packets(s, c->fd);
+	if (n < 0 || send_all(s, c->fd) < 0)
+		return -ECONNRESET;
+	s->input_bytes -= (size_t)n;
+	memmove(s->input, s->input + n, s->input_bytes); /* part of one packet: short */
+	return keep_rest(s, c);
+}
+
+static void welcome(struct sink *s)
+{
+	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	struct sink_connection *c;
+
+	if (fd < 0)
+		return; /* closing, or the client has gone again */
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		close(fd);
+		return;
 	}
+	c->fd = fd;
+	c->next = s->connections;
+	if (c->next)
+		c->next->previous = c;
+	s->connections = c;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd,
+		      &(struct epoll_event){.events = EPOLLIN, .data.ptr = c}) < 0)
+		disconnect(s, c);
 }
 
 static void *sink_main(void *arg)
 {
 	struct sink *s = arg;
+	struct epoll_event events[EVENTS_MAX];
 
 	prctl(PR_SET_NAME, "sink");
 	thread_pin(s->cpu);
 	while (!atomic_load_explicit(&s->stopping, memory_order_acquire)) {
-		int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		int n = epoll_wait(s->epoll_fd, events, EVENTS_MAX, -1);
 
-		if (fd < 0)
-			continue; /* closing, or the client has gone again */
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-		atomic_store_explicit(&s->connection_fd, fd, memory_order_release);
-		serve(s, fd);
-		atomic_store_explicit(&s->connection_fd, -1, memory_order_release);
-		close(fd);
+		for (int i = 0; i < n; i++) {
+			struct sink_connection *c = events[i].data.ptr;
+
+			if (!c)
+				welcome(s);
+			else if (serve(s, c) < 0)
+				disconnect(s, c);
+		}
 	}
+	while (s->connections)
+		disconnect(s, s->connections);
 	return NULL;
 }
 
@@ -169,19 +238,21 @@ int sink_open(struct sink *s, int32_t cpu, uint16_t topic_alias_max)
 	socklen_t address_bytes = sizeof(address);
 	int rc;
 
-	*s = (struct sink){.connection_fd = -1, .cpu = cpu, .topic_alias_max = topic_alias_max};
-	s->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (s->listen_fd < 0)
-		return -errno;
+	*s = (struct sink){.cpu = cpu, .topic_alias_max = topic_alias_max};
+	s->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->input = malloc(INPUT_BYTES);
 	s->acks = malloc(ACKS_BYTES);
 	if (!s->input || !s->acks) {
 		rc = -ENOMEM;
 		goto fail;
 	}
-	if (bind(s->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(s->listen_fd, 4) < 0 ||
-	    getsockname(s->listen_fd, (struct sockaddr *)&address, &address_bytes) < 0) {
+	if (s->listen_fd < 0 || s->epoll_fd < 0 ||
+	    bind(s->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    listen(s->listen_fd, LISTEN_MAX) < 0 ||
+	    getsockname(s->listen_fd, (struct sockaddr *)&address, &address_bytes) < 0 ||
+	    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->listen_fd, &(struct epoll_event){.events = EPOLLIN}) <
+		    0) {
 		rc = -errno;
 		goto fail;
 	}
@@ -190,7 +261,10 @@ int sink_open(struct sink *s, int32_t cpu, uint16_t topic_alias_max)
 	if (rc == 0)
 		return 0;
 fail:
-	close(s->listen_fd);
+	if (s->listen_fd >= 0)
+		close(s->listen_fd);
+	if (s->epoll_fd >= 0)
+		close(s->epoll_fd);
 	free(s->input);
 	free(s->acks);
 	return rc;
@@ -198,15 +272,11 @@ fail:
 
 void sink_close(struct sink *s)
 {
-	int fd;
-
 	atomic_store_explicit(&s->stopping, true, memory_order_release);
-	shutdown(s->listen_fd, SHUT_RDWR); /* ends accept and receive */
-	fd = atomic_load_explicit(&s->connection_fd, memory_order_acquire);
-	if (fd >= 0)
-		shutdown(fd, SHUT_RDWR);
+	shutdown(s->listen_fd, SHUT_RDWR); /* ends epoll_wait */
 	pthread_join(s->thread, NULL);
 	close(s->listen_fd);
+	close(s->epoll_fd);
 	free(s->input);
 	free(s->acks);
 }
