@@ -16,6 +16,7 @@ const char *loss_reason_text(enum loss_reason reason)
 	case LOSS_REFUSED: return "refused";
 	case LOSS_OVERSIZED: return "oversized";
 	case LOSS_NO_ROOM: return "no room";
+	case LOSS_THINNED: return "thinned";
 	}
 	UNREACHABLE();
 }
@@ -28,6 +29,7 @@ static struct counter *counter_of(struct target_metrics *m, enum loss_reason rea
 	case LOSS_REFUSED: return &m->lost_refused;
 	case LOSS_OVERSIZED: return &m->lost_oversized;
 	case LOSS_NO_ROOM: return &m->lost_no_room;
+	case LOSS_THINNED: return &m->lost_thinned;
 	}
 	UNREACHABLE();
 }
@@ -102,7 +104,9 @@ static bool merge(struct loss_ledger *l, const struct loss_gap *g)
 
 	if (newest <= l->told || !loss_read(l, newest, &old))
 		return false;
-	if (g->lane_idx == LOSS_NO_LANE)
+	if (g->reason == LOSS_THINNED)
+		is_next = true;
+	else if (g->lane_idx == LOSS_NO_LANE)
 		is_next = mono_since(g->from, old.to) <= NEIGHBOUR_NS;
 	else
 		is_next = g->first == old.last + 1 || g->last + 1 == old.first;

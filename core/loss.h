@@ -15,6 +15,10 @@
  * stream's begin; where the ring was split again before the backlog was through, what was taken live in between is an
  * island among the backlog's numbers. There are at most LOSS_ISLANDS_MAX of these: loss_can_split says whether there is room.
  *
+ * What is thinned away lies between messages that are not, in as many pieces as there are buckets: a gap of these has the first
+ * and the last of their numbers and how many they are. The numbers between that were neither delivered nor are in another gap
+ * are it.
+ *
  * Where a record was seen (it expired or was refused on its way) from and to are its own time. What was overwritten was
  * not seen: it was made after `from` and before `to`, the times of its lane's records on either side. In a gap of records
  * that were not seen those that expired are the newest.
@@ -36,10 +40,11 @@ enum loss_reason {
 	LOSS_REFUSED,     /* by the server, or its limits do not admit it */
 	LOSS_OVERSIZED,   /* larger than the server or the ring takes */
 	LOSS_NO_ROOM,     /* every segment of the ring was held */
+	LOSS_THINNED,     /* another of its bucket stands for it: `thin` */
 };
-#define LOSS_REASON_COUNT 5
+#define LOSS_REASON_COUNT 6
 
-/* "overwritten" "expired" "refused" "oversized" "no room" */
+/* "overwritten" "expired" "refused" "oversized" "no room" "thinned" */
 const char *loss_reason_text(enum loss_reason reason);
 
 struct loss_gap {

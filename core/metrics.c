@@ -32,6 +32,7 @@ const struct metric_row metric_rows[] = {
 	TARGET(lost_refused, COUNTER, "messages", "the server or its limits did not admit them"),
 	TARGET(lost_oversized, COUNTER, "messages", "were larger than the server or the ring takes"),
 	TARGET(lost_no_room, COUNTER, "messages", "found every segment of the ring held"),
+	TARGET(lost_thinned, COUNTER, "messages", "another of their bucket stands for them: `thin`"),
 	TARGET(connects, COUNTER, "connections", "times the server accepted us"),
 	TARGET(connect_failures, COUNTER, "connections", "attempts that did not get that far"),
 	TARGET(disconnects, COUNTER, "connections", "accepted connections that ended"),

@@ -41,7 +41,8 @@ struct target_metrics {
 	struct counter held;             /* that wait for the subscriptions */
 	struct counter refused_messages; /* the server's limits do not admit them, or it said no */
 	/* Of the ledger (core/loss.h): found when the target is connected again, or has caught up. */
-	struct counter lost_overwritten, lost_expired, lost_refused, lost_oversized, lost_no_room;
+	struct counter lost_overwritten, lost_expired, lost_refused, lost_oversized, lost_no_room,
+		lost_thinned;
 	struct counter connects, connect_failures, disconnects, redirects;
 	struct counter sends; /* system calls' worth: sent_messages / sends is the batch */
 	struct counter inflight;

@@ -136,6 +136,9 @@ NODISCARD uint32_t ring_take_replay(struct ring *r, struct ring_record **out, ui
 NODISCARD bool ring_replay_is_done(const struct ring *r);
 /* Publisher: ring_idle for ring_take_replay. */
 NODISCARD bool ring_replay_idle(const struct ring *r);
+/* Publisher: half of what may be held is; who keeps records of the backlog back lets them go, so that the live stream has
+ * the other half. */
+NODISCARD bool ring_is_crowded(const struct ring *r);
 /* Any thread: messages of the backlog still to be taken. */
 NODISCARD uint64_t ring_replay_left(const struct ring *r);
 

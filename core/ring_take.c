@@ -257,6 +257,11 @@ static bool waiting_is_full(const struct ring *r)
 	return r->publisher.waiting_count >= waiting_limit(r);
 }
 
+bool ring_is_crowded(const struct ring *r)
+{
+	return 2 * r->publisher.waiting_count >= waiting_limit(r);
+}
+
 /* One record leaves the front of its lane. False: no room for it, or too many wait for a release. */
 static bool record_pass(struct ring *r, struct ring_touched *t, struct ring_record *rec, struct taking *k)
 {

@@ -26,6 +26,7 @@
 #include "core/loss.h"
 #include "core/ring_file.h"
 #include "core/shared_text.h"
+#include "core/thin.h"
 #include "io/inbound.h"
 #include "io/publisher.h"
 #include "io/session_file.h"
@@ -71,6 +72,28 @@ struct target_replay {
 	struct ring_keeping trimmed_to; /* the limits at the last trim */
 	uint8_t *text;                  /* topic and properties of a marked message */
 	size_t text_bytes;
+};
+
+#define THIN_INPUT_COUNT 64
+
+/* Fewer of them; io/target_thin.c. All zero: not wanted. */
+struct target_thin {
+	struct thin table;                           /* by the channel's number in the target */
+	struct ring_record *input[THIN_INPUT_COUNT]; /* taken from the ring, and not looked at */
+	uint32_t input_first, input_count;
+	uint32_t *topics; /* channels by their topics, for what a file brings; + 1 */
+	uint32_t topics_mask;
+	uint8_t *averages; /* records of our own, average_bytes each */
+	uint32_t average_bytes, average_record_bytes;
+	uint32_t average_free;     /* + 1; 0: none */
+	bool is_on;                /* the next bucket is thinned */
+	bool is_interrupted;       /* by the bound of a step */
+	uint64_t to_wall_ns;       /* added to a record's time, so that minutes begin at full minutes */
+	struct mono measured_from; /* the backlog's speed, where its rate is a share */
+	uint64_t measured_count;
+	double speed;               /* messages a second while all of them went; 0: not known */
+	_Atomic bool is_told;       /* is_on, for others */
+	_Atomic uint32_t held_told; /* messages in table and input, for others */
 };
 
 struct target {
@@ -125,6 +148,7 @@ struct target {
 	uint32_t ring_record_bytes; /* of the largest record in it, of this configuration or an earlier one */
 	uint64_t *origins;          /* of what was restored: not to come from the ring as well */
 	struct target_replay replay;
+	struct target_thin thin;
 	struct loss_ledger *losses;
 	struct mono losses_since;    /* connected, and something is untold; MONO_NEVER: no */
 	struct mono losses_deadline; /* to tell of more */

@@ -12,6 +12,7 @@
 /* Ours no more. A record of the target's own only loses its marks. */
 static void let_go(struct target *t, struct ring_record *rec)
 {
+	rec = target_thin_free(t, rec);
 	rec->flags &= (uint32_t)IS_OWN | RING_RECORD_DONE;
 	if (!(rec->flags & IS_OWN))
 		ring_release(t->ring, rec);
@@ -65,7 +66,7 @@ void target_message(const struct target *t, struct ring_record *rec, struct mqtt
 	if (m->expiry_s)
 		m->expiry_left_s = expiry_left(t, rec, m->expiry_s);
 	if (t->ring_file.handle >= 0 && !(rec->flags & IS_OWN))
-		m->origin = ring_file_origin(&t->ring_file, rec);
+		m->origin = ring_file_origin(&t->ring_file, target_original(rec));
 	if (UNLIKELY(rec->flags & IS_REPLAYED))
 		target_mark(t, rec, m);
 }
@@ -107,10 +108,9 @@ static void refuse_message(struct target *t, const struct mqtt_message *m, const
 			 t->session.server.retain_available ? "" : " and retains nothing");
 }
 
-/* Puts a record into the present send. False: it must wait (the window is full). */
-static bool send_record(struct target *t, struct ring_record *rec)
+bool target_send_record(struct target *t, struct ring_record *rec)
 {
-	uint32_t own = rec->flags & IS_OWN, stays = rec->flags & (IS_OWN | IS_REPLAYED);
+	uint32_t own = rec->flags & IS_OWN, stays = rec->flags & (IS_OWN | IS_REPLAYED | IS_AVERAGE);
 	struct mqtt_message m;
 	struct bytes packet;
 	int rc;
@@ -121,7 +121,7 @@ static bool send_record(struct target *t, struct ring_record *rec)
 		if (own)
 			let_go(t, rec);
 		else
-			ring_expire(t->ring, rec);
+			ring_expire(t->ring, target_thin_free(t, rec));
 		return true;
 	}
 	rc = mqtt_session_publish(&t->session, &m, &packet);
@@ -134,7 +134,8 @@ static bool send_record(struct target *t, struct ring_record *rec)
 	}
 	rec->flags = stays | HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
 	if (rc > 0 && !own && t->session.store.shape.slot_bytes)
-		ring_done(t->ring, rec); /* the session has it now: the next process finds it there */
+		ring_done(t->ring,
+			  target_original(rec)); /* the session has it now: the next process finds it there */
 	batch_add(t, rec, packet);
 	return true;
 }
@@ -162,7 +163,7 @@ static void resend(struct target *t)
 		counter_add(&t->metrics.resent_messages, 1);
 		/* With QoS 0 now, the session has it no more: after a crash the ring's file has to. */
 		if (rc == 0)
-			rec->flags &= ~RING_RECORD_DONE;
+			target_original(rec)->flags &= ~RING_RECORD_DONE;
 		rec->flags = (rec->flags & HOLDS_STAY) | HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
 		batch_add(t, rec, packet); /* INFLIGHT -> BATCH, again */
 	}
@@ -172,7 +173,7 @@ static void resend(struct target *t)
 static void say_own(struct target *t, struct ring_record *rec, bool *due)
 {
 	/* One record is one message: it has to be through before it is said again. */
-	if (*due && !target_is_held(rec) && t->batch_count < t->batch_max && send_record(t, rec))
+	if (*due && !target_is_held(rec) && t->batch_count < t->batch_max && target_send_record(t, rec))
 		*due = false;
 }
 
@@ -181,30 +182,40 @@ static void fill_from_waiting(struct target *t)
 {
 	uint32_t done = 0;
 
-	while (done < t->waiting_count && t->batch_count < t->batch_max && send_record(t, t->waiting[done]))
+	while (done < t->waiting_count && t->batch_count < t->batch_max &&
+	       target_send_record(t, t->waiting[done]))
 		done++; /* WAITING -> BATCH */
 	t->waiting_count -= done;
 	memmove(t->waiting, t->waiting + done, t->waiting_count * sizeof(t->waiting[0]));
 }
 
-uint32_t target_fill(struct target *t, enum ring_stream_kind kind, uint32_t room)
+uint32_t target_take(struct target *t, enum ring_stream_kind kind, struct ring_record **out, uint32_t room)
 {
-	struct ring_record **fresh = t->batch + t->batch_count;
-	uint32_t count = kind == RING_LIVE ? ring_take(t->ring, fresh, room, target_now(t))
-					   : ring_take_replay(t->ring, fresh, room, target_now(t));
+	uint32_t count = kind == RING_LIVE ? ring_take(t->ring, out, room, target_now(t))
+					   : ring_take_replay(t->ring, out, room, target_now(t));
 
-	/* batch_add writes at or before the place that is read */
 	for (uint32_t i = 0; i < count; i++) {
-		if (UNLIKELY(!loss_follows(t->losses, fresh[i], kind)))
-			loss_skipped(t->losses, t->ring, fresh[i], kind);
-		if (UNLIKELY(target_is_replayed(t, fresh[i], kind)))
-			fresh[i]->flags |= IS_REPLAYED;
-		bool sent = send_record(t, fresh[i]); /* RING -> BATCH */
-
-		ASSERT(sent); /* no more were taken than the window admits */
+		if (UNLIKELY(!loss_follows(t->losses, out[i], kind)))
+			loss_skipped(t->losses, t->ring, out[i], kind);
+		if (UNLIKELY(target_is_replayed(t, out[i], kind)))
+			out[i]->flags |= IS_REPLAYED;
 	}
 	if (count < room)
 		loss_look(t->losses, t->ring, target_now(t));
+	return count;
+}
+
+uint32_t target_fill(struct target *t, enum ring_stream_kind kind, uint32_t room)
+{
+	struct ring_record **fresh = t->batch + t->batch_count;
+	uint32_t count = target_take(t, kind, fresh, room);
+
+	/* batch_add writes at or before the place that is read */
+	for (uint32_t i = 0; i < count; i++) {
+		bool sent = target_send_record(t, fresh[i]); /* RING -> BATCH */
+
+		ASSERT(sent); /* no more were taken than the window admits */
+	}
 	return count;
 }
 
@@ -342,7 +353,7 @@ void target_give_up_excess(struct target *t)
 
 		if (excess && !(rec->flags & IS_OWN)) {
 			target_lost(t, rec, LOSS_OVERWRITTEN);
-			ring_give_up(t->ring, rec);
+			ring_give_up(t->ring, target_thin_free(t, rec));
 			excess--;
 			continue;
 		}

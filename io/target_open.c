@@ -631,6 +631,7 @@ void target_close(struct target *t)
 	memory_free(t->receive);
 	memory_free(t->losses);
 	memory_free(t->replay.text);
+	target_thin_close(t);
 	memory_free(t->props);
 	memory_free(t->props_text);
 	memory_free(t->will_props);

@@ -51,7 +51,7 @@ static bool is_drained(const struct target *t)
 	if (!t->leaving) /* what is in the ring stays there until it is enabled again */
 		return true;
 	/* In a file the backlog is for the next start. */
-	return ring_idle(t->ring) && (ring_replay_is_done(t->ring) || t->ring_file.handle >= 0) &&
+	return ring_idle(t->ring) && (target_backlog_is_done(t) || t->ring_file.handle >= 0) &&
 	       t->waiting_count == 0 && t->session.inflight.count == 0;
 }
 

@@ -16,8 +16,10 @@ enum target_hold {
 	IS_QOS_0 = 4,
 	IS_OWN = 8,       /* no ring's */
 	IS_REPLAYED = 16, /* marked as such, each time it is sent */
+	IS_AVERAGE = 32,  /* ours, in the place of one in the ring: target_original */
 };
-#define HOLDS_STAY ((uint32_t)IS_OWN | IS_REPLAYED | RING_RECORD_DONE) /* whatever becomes of a send */
+#define HOLDS_STAY \
+	((uint32_t)IS_OWN | IS_REPLAYED | IS_AVERAGE | RING_RECORD_DONE) /* whatever becomes of a send */
 
 static inline bool target_is_held(const struct ring_record *rec)
 {
@@ -92,6 +94,32 @@ void target_mark(const struct target *t, const struct ring_record *rec, struct m
 struct mono target_trim(struct target *t);
 /* Up to room messages of this stream of the ring into the present send; how many were taken. */
 uint32_t target_fill(struct target *t, enum ring_stream_kind kind, uint32_t room);
+/* Its two halves: records of the stream into out, accounted for and marked; */
+uint32_t target_take(struct target *t, enum ring_stream_kind kind, struct ring_record **out, uint32_t room);
+/* and one into the present send. False: it must wait, the window is full. */
+NODISCARD bool target_send_record(struct target *t, struct ring_record *rec);
+/* Nothing is left of the backlog, in the ring or in our hands to be thinned. */
+static inline bool target_backlog_is_done(const struct target *t)
+{
+	return ring_replay_is_done(t->ring) && t->thin.input_count == 0 && t->thin.table.held_count == 0;
+}
+
+/* io/target_thin.c: fewer messages, where the backlog would take too long. */
+NODISCARD int target_thin_open(struct target *t);
+void target_thin_close(struct target *t);
+void target_thin_online(struct target *t);
+static inline bool target_thins(const struct target *t)
+{
+	return t->thin.table.slots;
+}
+/* Up to room messages of the backlog, thinned or whole, into the present send; how many. */
+uint32_t target_thin_fill(struct target *t, uint32_t room);
+/* Would target_thin_fill do something now? If not, a release or an acknowledgement comes first. */
+NODISCARD bool target_thin_can_go_on(const struct target *t);
+/* The ring's record that stands behind one in our hands: itself, but for an average. */
+struct ring_record *target_original(struct ring_record *rec);
+/* The same; an average's own memory is free again. */
+struct ring_record *target_thin_free(struct target *t, struct ring_record *rec);
 
 /* io/target_place.c: where to go. */
 void target_place_from_list(struct target *t);

@@ -36,7 +36,7 @@ int target_replay_open(struct target *t)
 	/* Topic and properties of one message: each is in its record's headroom, too. */
 	t->replay.text_bytes = max_u64(port->headroom_bytes_max, t->ring_record_bytes) + port->header_bytes;
 	t->replay.text = memory_alloc(t->replay.text_bytes, 1);
-	return t->replay.text ? 0 : -ENOMEM;
+	return t->replay.text ? target_thin_open(t) : -ENOMEM;
 }
 
 void target_replay_online(struct target *t)
@@ -45,6 +45,7 @@ void target_replay_online(struct target *t)
 		return;
 	t->replay.split_is_due = true;
 	t->replay.live_from = t->replay.allowed_from = target_now(t);
+	target_thin_online(t);
 }
 
 /* The ring may have to be asked again; and the ledger may have no room, where one outage came after the other: then the
@@ -79,17 +80,25 @@ static uint32_t allowance(struct target *t)
 	return (uint32_t)(waited_ns / interval_ns);
 }
 
+static uint32_t fill_backlog(struct target *t, uint32_t room)
+{
+	return target_thins(t) ? target_thin_fill(t, room) : target_fill(t, RING_REPLAY, room);
+}
+
 static void fill_by_rate(struct target *t, uint32_t room)
 {
 	uint64_t interval_ns = t->config->replay.interval_ns;
 	uint32_t allowed = allowance(t);
-	uint32_t count = target_fill(t, RING_REPLAY, (uint32_t)min_u64(room, allowed));
+	uint32_t count = fill_backlog(t, (uint32_t)min_u64(room, allowed));
 
 	if (allowed != UINT32_MAX)
 		t->replay.allowed_from = mono_add(t->replay.allowed_from, count * interval_ns);
-	t->replay.deadline = ring_replay_is_done(t->ring)
-				     ? MONO_NEVER
-				     : mono_add(t->replay.allowed_from, max_u64(interval_ns, QUANTUM_NS));
+	if (target_backlog_is_done(t))
+		t->replay.deadline = MONO_NEVER;
+	else if (t->thin.is_interrupted) /* what is due is still to be found */
+		t->replay.deadline = target_now(t);
+	else
+		t->replay.deadline = mono_add(t->replay.allowed_from, max_u64(interval_ns, QUANTUM_NS));
 }
 
 void target_replay_fill(struct target *t, uint32_t room)
@@ -98,7 +107,7 @@ void target_replay_fill(struct target *t, uint32_t room)
 	uint32_t reserved = 0;
 
 	split(t);
-	if (ring_replay_is_done(t->ring)) {
+	if (target_backlog_is_done(t)) {
 		t->replay.deadline = MONO_NEVER;
 		(void)target_fill(t, RING_LIVE, room);
 		return;
@@ -109,7 +118,7 @@ void target_replay_fill(struct target *t, uint32_t room)
 	if (c->interval_ns)
 		fill_by_rate(t, room);
 	else /* with nothing live, all of the rest */
-		(void)target_fill(t, RING_REPLAY, room);
+		(void)fill_backlog(t, room);
 }
 
 struct mono target_replay_deadline(const struct target *t)
@@ -118,7 +127,8 @@ struct mono target_replay_deadline(const struct target *t)
 		return MONO_NEVER;
 	if (t->replay.split_is_due)
 		return ring_idle(t->ring) ? MONO_NEVER : target_now(t);
-	if (ring_replay_idle(t->ring)) /* a release comes back here */
+	/* If not, a release comes back here. */
+	if (target_thins(t) ? !target_thin_can_go_on(t) : ring_replay_idle(t->ring))
 		return MONO_NEVER;
 	return t->config->replay.interval_ns ? t->replay.deadline : target_now(t);
 }

@@ -90,7 +90,8 @@ static void print_place(const json_t *result, const char *what)
 
 static void print_lost(const json_t *b)
 {
-	static const char *const reasons[] = {"overwritten", "expired", "refused", "oversized", "no_room"};
+	static const char *const reasons[] = {"overwritten", "expired", "refused",
+					      "oversized",   "no_room", "thinned"};
 	const json_t *lost = json_object_get(b, "lost");
 
 	fputs("lost       ", stdout);
@@ -101,6 +102,14 @@ static void print_lost(const json_t *b)
 	if (number_in(b, "unlocated"))
 		printf("           and %lld more: which they are is known when the target has caught up\n",
 		       (long long)number_in(b, "unlocated"));
+}
+
+static void print_replay(const json_t *replay)
+{
+	if (json_is_object(replay) && number_in(replay, "left"))
+		printf("replay     %lld left at %s%s\n", (long long)number_in(replay, "left"),
+		       ctl_text_in(replay, "rate"),
+		       json_is_true(json_object_get(replay, "thinning")) ? ", thinned" : "");
 }
 
 static void add_number(struct ctl_table *t, const json_t *object, const char *name)
@@ -145,6 +154,7 @@ void ctl_show_buffer(const json_t *result)
 	print_file(json_object_get(result, "file"));
 	print_place(result, "buffer");
 	print_place(result, "session");
+	print_replay(json_object_get(result, "replay"));
 	print_lost(result);
 	print_gaps(json_object_get(result, "gaps"));
 }

@@ -97,9 +97,10 @@ static json_t *gaps_of(const struct loss_ledger *l)
 
 static json_t *lost_of(const struct target_metrics *m)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "overwritten", count_of(&m->lost_overwritten),
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "overwritten", count_of(&m->lost_overwritten),
 			 "expired", count_of(&m->lost_expired), "refused", count_of(&m->lost_refused),
-			 "oversized", count_of(&m->lost_oversized), "no_room", count_of(&m->lost_no_room));
+			 "oversized", count_of(&m->lost_oversized), "no_room", count_of(&m->lost_no_room),
+			 "thinned", count_of(&m->lost_thinned));
 }
 
 /* Lost already, but which they are is seen when the target takes from its ring again. */
@@ -173,6 +174,19 @@ json_t *rpc_session_place(const struct node *n, uint32_t target_idx)
 	return place_of(rpc_session_state(n, target_idx, text), text);
 }
 
+/* What an outage has left, where it does not simply go first; else null. */
+static json_t *replay_of(const struct target *t)
+{
+	const struct cfg_replay *c = &t->config->replay;
+	uint64_t held = atomic_load_explicit(&t->thin.held_told, memory_order_relaxed);
+
+	if (c->order != CFG_REPLAY_LIVE_FIRST)
+		return json_null();
+	return json_pack("{s:I, s:s, s:b}", "left", rpc_integer(ring_replay_left(t->ring) + held), "rate",
+			 cfg_text(t->publisher->config.cfg, c->rate_text), "thinning",
+			 (int)atomic_load_explicit(&t->thin.is_told, memory_order_relaxed));
+}
+
 /* --- the method ------------------------------------------------------------------------------------------------------- */
 
 json_t *rpc_buffer_of(const struct node *n, uint32_t target_idx)
@@ -190,7 +204,7 @@ json_t *rpc_buffer_of(const struct node *n, uint32_t target_idx)
 	return json_pack(
 		"{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:f, s:f, s:o, s:o, s:o, s:f, s:o, s:o, "
 		"s:o, "
-		"s:I, s:I, s:o, s:I, s:o}",
+		"s:I, s:I, s:o, s:I, s:o, s:o}",
 		"target", cfg_text(n->cfg, c->name), "state", target_state_text(target_state(t)), "capacity",
 		rpc_integer(keep.messages), "messages_max", (json_int_t)limits->message_count, "buffered",
 		rpc_integer(ring_backlog(r)), "bytes", rpc_integer(keep.bytes), "bytes_max",
@@ -203,7 +217,7 @@ json_t *rpc_buffer_of(const struct node *n, uint32_t target_idx)
 		rpc_ring_place(n, target_idx), "session", rpc_session_place(n, target_idx), "memory_bytes",
 		rpc_integer(ring_size_bytes(limits)), "made", rpc_integer(ring.made), "lost",
 		lost_of(&t->metrics), "unlocated", unlocated_of(&t->metrics, &ring), "gaps",
-		gaps_of(t->losses));
+		gaps_of(t->losses), "replay", replay_of(t));
 }
 
 int rpc_buffer_read(void *context, struct control_client *client UNUSED, const json_t *params,

@@ -367,6 +367,29 @@ TEST(a_gap_that_was_told_takes_nothing_more_in)
 	world_close(w);
 }
 
+/* Every other one of 40, and later one more: a bucket's messages are never in a row. */
+TEST(what_is_thinned_away_is_one_gap_with_its_own_count)
+{
+	struct world *w = world_open(100, 2, 0);
+
+	push(w, 0, 40);
+	push(w, 1, 4);
+	EXPECT_EQ(take(w, 44), 44);
+	for (uint32_t i = 0; i < 40; i += 2)
+		loss_record(&w->losses, w->held[i], LOSS_THINNED, false);
+	EXPECT_EQ(loss_newest(&w->losses), 1);
+	EXPECT_EQ(gap(w, 1).reason, LOSS_THINNED);
+	EXPECT_EQ(gap(w, 1).first, 1);
+	EXPECT_EQ(gap(w, 1).last, 39);
+	EXPECT_EQ(gap(w, 1).count, 20);
+	EXPECT_EQ(counter_get(&w->metrics.lost_thinned), 20);
+	loss_record(&w->losses, w->held[41], LOSS_THINNED, false); /* of the other lane */
+	EXPECT_EQ(loss_newest(&w->losses), 2);
+	EXPECT_EQ(gap(w, 2).lane_idx, 1);
+	EXPECT_EQ(gap(w, 2).count, 1);
+	world_close(w);
+}
+
 TEST(losses_of_messages_about_losses_are_not_told)
 {
 	struct world *w = world_open(100, 1, 0);
