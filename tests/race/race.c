@@ -6,7 +6,12 @@
  * counters run on rings of changing shape, from four segments of one record upwards. A payload is a function of lane
  * and sequence: it is verified when taken and again when released. After each ring the samplers stop, the publisher
  * drains, and order, conservation and every invariant of the quiet ring are checked. The publisher keeps the ledger of
- * losses as a target does: no message that it has called lost may come, and in the end it has located every loss.
+ * losses as a target does: no message that it has called lost may come, and in the end it has located every loss. Now and
+ * then it splits the ring into a live stream and a backlog, gives up a held message or lets one expire.
+ *
+ * The history is complete: each number that a lane gave out is taken once, given up or expired once after that, or it never
+ * comes; those that never came, and were given up, are as many as were counted overwritten or expired; and no gap of the
+ * ledger tells of a number that was taken and kept.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -23,6 +28,7 @@
 #define HEADROOM     16u
 #define PAYLOAD_MIN  16u
 #define PAYLOAD_MAX  80u
+#define HISTORY      (1u << 20) /* of a lane, in one ring */
 #define ROUND_NS     (250 * NS_PER_MS)
 #define STRIDE_BYTES (sizeof(struct ring_record) + HEADROOM + PAYLOAD_MAX)
 
@@ -37,6 +43,9 @@ struct sampler {
 	uint64_t dropped_count;
 };
 
+/* What has become of a lane's number. */
+enum fate { FATE_NEVER_CAME, FATE_TAKEN, FATE_GIVEN_UP, FATE_EXPIRED, FATE_COUNT };
+
 struct held {
 	struct ring_record *rec;
 	uint64_t sequence;
@@ -47,8 +56,10 @@ struct publisher {
 	struct prng prng;
 	struct held held[HOLDS_MAX];
 	uint32_t held_count;
-	uint64_t last_sequence[LANES];
-	uint64_t taken_count;
+	uint64_t last_sequence[LANES][RING_STREAM_COUNT];
+	uint8_t *fates[LANES]; /* by number */
+	bool split_is_due;
+	bool splits; /* in this ring */
 	struct loss_ledger *losses;
 };
 
@@ -93,7 +104,7 @@ static void *sampler_run(void *arg)
 	struct sampler *s = arg;
 	struct prng prng = {.state = s->seed};
 
-	while (!atomic_load_explicit(&stopping, memory_order_relaxed)) {
+	while (!atomic_load_explicit(&stopping, memory_order_relaxed) && s->committed_count + 64 < HISTORY) {
 		uint32_t burst = 1 + prng_below(&prng, 64);
 
 		for (; burst > 0; burst--) {
@@ -133,7 +144,7 @@ static void gaps_verify(const struct loss_ledger *losses)
 			fail("a gap is torn");
 }
 
-/* Anyone may ask at any time: no counter goes back, no backlog exceeds its limit. */
+/* Anyone may ask at any time: no counter goes back (but of taken and released, which give-ups lower), no backlog exceeds its limit. */
 static void *observer_run(void *arg)
 {
 	const struct observer *o = arg;
@@ -145,8 +156,8 @@ static void *observer_run(void *arg)
 
 		if (ring_backlog(r) > r->limits.message_count)
 			fail("the backlog is more than message_count");
-		if (c.made < before.made || c.taken < before.taken || c.overwritten < before.overwritten ||
-		    c.dropped < before.dropped || c.released < before.released)
+		if (c.made < before.made || c.overwritten < before.overwritten ||
+		    c.expired < before.expired || c.dropped < before.dropped)
 			fail("a counter went back");
 		before = c;
 		gaps_verify(o->losses);
@@ -155,43 +166,95 @@ static void *observer_run(void *arg)
 	return NULL;
 }
 
+static void fate_is(struct publisher *p, const struct ring_record *rec, enum fate from, enum fate to)
+{
+	uint8_t *fate = &p->fates[rec->lane_idx][rec->sequence];
+
+	if (*fate != from)
+		fail("a number comes twice, or ends twice");
+	*fate = (uint8_t)to;
+}
+
+/* Most are through; some are called lost after all, as a target does when it is out of room for them, or they too old. */
+static void let_go(struct publisher *p, struct ring_record *rec)
+{
+	switch (prng_below(&p->prng, 16)) {
+	case 0:
+		fate_is(p, rec, FATE_TAKEN, FATE_GIVEN_UP);
+		loss_record(p->losses, rec, LOSS_OVERWRITTEN, false);
+		ring_give_up(p->ring, rec);
+		break;
+	case 1:
+		fate_is(p, rec, FATE_TAKEN, FATE_EXPIRED);
+		loss_record(p->losses, rec, LOSS_EXPIRED, false);
+		ring_expire(p->ring, rec);
+		break;
+	default: ring_release(p->ring, rec);
+	}
+}
+
 static void release_some(struct publisher *p, uint32_t count)
 {
 	for (; count > 0; count--) {
 		uint32_t i = prng_below(&p->prng, p->held_count);
 
 		payload_verify(p->held[i].rec, p->held[i].sequence, "a held message changed");
-		ring_release(p->ring, p->held[i].rec);
+		let_go(p, p->held[i].rec);
 		p->held[i] = p->held[--p->held_count];
 	}
 }
 
-static uint32_t take_some(struct publisher *p)
+static void split_some(struct publisher *p)
+{
+	p->split_is_due |= p->splits && prng_below(&p->prng, 64) == 0;
+	if (!p->split_is_due || !loss_can_split(p->losses))
+		return;
+	if (ring_split(p->ring)) {
+		loss_split(p->losses, p->ring);
+		p->split_is_due = false;
+	}
+}
+
+static uint32_t take_from(struct publisher *p, enum ring_stream_kind kind, uint32_t room)
 {
 	struct ring_record *rec[HOLDS_MAX];
-	uint32_t room = prng_below(&p->prng, HOLDS_MAX - p->held_count + 1);
 	struct mono now = clock_mono();
-	uint32_t count = ring_take(p->ring, rec, room, now);
+	uint32_t count = kind == RING_LIVE ? ring_take(p->ring, rec, room, now)
+					   : ring_take_replay(p->ring, rec, room, now);
 
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t lane_idx = rec[i]->lane_idx;
+		uint64_t lost_to;
 
-		if (lane_idx >= LANES)
+		if (lane_idx >= LANES || rec[i]->sequence >= HISTORY)
 			fail("a message of no lane");
-		if (rec[i]->sequence <= p->last_sequence[lane_idx])
+		if (rec[i]->sequence <= p->last_sequence[lane_idx][kind])
 			fail("a lane's order is broken");
-		if (rec[i]->sequence <= p->losses->lanes[lane_idx].last_sequence)
+		lost_to = p->losses->lanes[lane_idx].streams[kind].last_sequence;
+		if (lost_to != UINT64_MAX &&
+		    rec[i]->sequence <= lost_to) /* else: nothing came of this stream yet */
 			fail("a message was called lost and comes all the same");
-		if (!loss_follows(p->losses, rec[i], RING_LIVE))
-			loss_skipped(p->losses, p->ring, rec[i], RING_LIVE);
-		p->last_sequence[lane_idx] = rec[i]->sequence;
+		if (!loss_follows(p->losses, rec[i], kind))
+			loss_skipped(p->losses, p->ring, rec[i], kind);
+		fate_is(p, rec[i], FATE_NEVER_CAME, FATE_TAKEN);
+		p->last_sequence[lane_idx][kind] = rec[i]->sequence;
 		payload_verify(rec[i], rec[i]->sequence, "a message is not what was committed");
 		p->held[p->held_count++] = (struct held){.rec = rec[i], .sequence = rec[i]->sequence};
 	}
-	if (count < room)
+	if (kind == RING_LIVE && count < room)
 		loss_look(p->losses, p->ring, now);
-	p->taken_count += count;
 	return count;
+}
+
+static uint32_t take_some(struct publisher *p)
+{
+	uint32_t room = prng_below(&p->prng, HOLDS_MAX - p->held_count + 1);
+	uint32_t live_room = prng_below(&p->prng, 2) ? room : room / 2;
+	uint32_t count;
+
+	split_some(p);
+	count = take_from(p, RING_LIVE, live_room);
+	return count + take_from(p, RING_REPLAY, room - live_room);
 }
 
 static void publish_until(struct publisher *p, uint64_t end_ns)
@@ -211,6 +274,33 @@ static void publish_until(struct publisher *p, uint64_t end_ns)
 }
 
 /* The samplers are quiet: everything must come out, and the books must balance. */
+static void history_verify(const struct publisher *p, const struct sampler *samplers)
+{
+	uint64_t fates[FATE_COUNT] = {0}, newest = loss_newest(p->losses);
+	struct ring_counts c = ring_counts(p->ring);
+	struct loss_gap g;
+
+	for (uint32_t i = 0; i < LANES; i++)
+		for (uint64_t n = 1; n < HISTORY; n++) {
+			if (n > samplers[i].committed_count && p->fates[i][n] != FATE_NEVER_CAME)
+				fail("a number came that was not committed");
+			fates[p->fates[i][n]] += n <= samplers[i].committed_count;
+		}
+	if (fates[FATE_TAKEN] != c.taken || c.released != c.taken)
+		fail("not every number that was taken and kept is counted as taken");
+	if (fates[FATE_NEVER_CAME] + fates[FATE_GIVEN_UP] + fates[FATE_EXPIRED] != c.overwritten + c.expired)
+		fail("what never came is not what was counted as lost");
+	if (fates[FATE_GIVEN_UP] > c.overwritten || fates[FATE_EXPIRED] > c.expired)
+		fail("what was given up, or let expire, is not counted");
+	for (uint64_t i = min_u64(newest, LOSS_GAPS_MAX); i-- > 0;) {
+		if (!loss_read(p->losses, newest - i, &g) || g.lane_idx == LOSS_NO_LANE)
+			continue;
+		for (uint64_t n = g.first; n <= g.last; n++)
+			if (n >= HISTORY || p->fates[g.lane_idx][n] == FATE_TAKEN)
+				fail("a gap tells of a number that was taken and kept");
+	}
+}
+
 static void finish(struct publisher *p, const struct sampler *samplers)
 {
 	struct ring_counts c;
@@ -220,7 +310,8 @@ static void finish(struct publisher *p, const struct sampler *samplers)
 	do {
 		if (p->held_count > 0)
 			release_some(p, p->held_count);
-	} while (take_some(p) > 0 || p->held_count > 0 || !ring_idle(p->ring));
+	} while (take_some(p) > 0 || p->held_count > 0 || !ring_idle(p->ring) ||
+		 !ring_replay_is_done(p->ring));
 	if (ring_check(p->ring, &why) < 0)
 		fail(why);
 	for (uint32_t i = 0; i < LANES; i++) {
@@ -228,19 +319,20 @@ static void finish(struct publisher *p, const struct sampler *samplers)
 		dropped += samplers[i].dropped_count;
 	}
 	c = ring_counts(p->ring);
-	if (c.made != made || c.dropped != dropped || c.taken != p->taken_count || c.released != c.taken)
+	if (c.made != made || c.dropped != dropped)
 		fail("the counters are not what was done");
 	if (c.made != c.taken + c.overwritten + c.expired + c.dropped)
 		fail("messages were lost or made up");
 	loss_look(p->losses, p->ring, clock_mono());
 	const struct target_metrics *m = p->losses->metrics;
 
-	if (counter_get(&m->lost_overwritten) != c.overwritten ||
-	    counter_get(&m->lost_expired) != c.expired || counter_get(&m->lost_no_room) != c.dropped)
+	if (counter_get(&m->lost_overwritten) + counter_get(&m->lost_expired) != c.overwritten + c.expired ||
+	    counter_get(&m->lost_no_room) != c.dropped)
 		fail("the ledger has not found what was lost");
-	for (uint32_t i = 0; i < LANES; i++)
-		if (p->losses->lanes[i].last_sequence != samplers[i].committed_count)
-			fail("the ledger ends before its lane");
+	/* Where a split ring lets messages expire, only their sum is compared. */
+	if ((!p->splits || p->ring->limits.max_age_ns == 0) && counter_get(&m->lost_expired) != c.expired)
+		fail("the ledger tells of a loss by a wrong reason");
+	history_verify(p, samplers);
 }
 
 /* Every other ring is as the product would have it; the rest have few and small segments, to meet often. */
@@ -261,6 +353,7 @@ static struct ring *ring_of_round(struct prng *prng, uint32_t round)
 		.lap_limit = 1 + prng_below(prng, segment_count),
 		.held_limit = 1 + prng_below(prng, segment_count + 1),
 		.waiting_limit = 1 + prng_below(prng, segment_count + 1),
+		.replay_limit = 1 + prng_below(prng, segment_count + 1),
 		.window_count = LANES + 1 + prng_below(prng, segment_count),
 	};
 	struct ring *r = NULL;
@@ -286,6 +379,10 @@ static uint64_t race_round(struct prng *prng, uint32_t round, struct ring_counts
 		fail("no memory");
 	loss_init(losses, &metrics, clock_mono());
 	p.losses = losses;
+	p.splits = round % 4 >= 2 && r->shape.waiting_limit > LANES + 1; /* a split keeps these back */
+	for (uint32_t i = 0; i < LANES; i++)
+		if (!(p.fates[i] = calloc(HISTORY, 1)))
+			fail("no memory");
 	atomic_store(&stopping, false);
 	for (uint32_t i = 0; i < LANES; i++) {
 		samplers[i] = (struct sampler){.ring = r, .lane_idx = i, .seed = prng_next(prng)};
@@ -306,6 +403,8 @@ static uint64_t race_round(struct prng *prng, uint32_t round, struct ring_counts
 	sum->overwritten += c.overwritten;
 	sum->dropped += c.dropped;
 	sum->expired += c.expired;
+	for (uint32_t i = 0; i < LANES; i++)
+		free(p.fates[i]);
 	ring_close(r);
 	free(losses);
 	return c.made;
