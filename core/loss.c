@@ -178,20 +178,37 @@ static void note_run(struct loss_ledger *l, uint32_t lane_idx, const struct loss
 		note(l, &g);
 }
 
+/* Messages of the lane's stream that expired and have no gap yet. */
+static uint64_t unplaced_count(const struct ring *r, uint32_t lane_idx, enum ring_stream_kind kind,
+			       const struct loss_place *at)
+{
+	return ring_lane_expired(r, lane_idx, kind) - at->expired_count;
+}
+
+/* All up to this number is missing; so many of it, the oldest, were overwritten. */
+static void missing_run(struct loss_ledger *l, uint32_t lane_idx, struct loss_place *at, uint64_t last,
+			uint64_t *overwritten_left, struct mono to)
+{
+	uint64_t first = at->last_sequence + 1, count = last - at->last_sequence;
+	uint64_t overwritten_count = min_u64(count, *overwritten_left);
+
+	note_run(l, lane_idx, at, LOSS_OVERWRITTEN, first, overwritten_count, to);
+	note_run(l, lane_idx, at, LOSS_EXPIRED, first + overwritten_count, count - overwritten_count, to);
+	*overwritten_left -= overwritten_count;
+	at->expired_count += count - overwritten_count;
+	at->last_sequence = last;
+	at->last_ns = to.ns;
+}
+
 /* What of the lane's stream is missing up to this number, which is too. */
 static void missing(struct loss_ledger *l, const struct ring *r, uint32_t lane_idx,
 		    enum ring_stream_kind kind, uint64_t last, struct mono to)
 {
 	struct loss_place *at = &l->lanes[lane_idx].streams[kind];
-	uint64_t first = at->last_sequence + 1, count = last - at->last_sequence;
-	uint64_t expired_total = ring_lane_expired(r, lane_idx, kind);
-	uint64_t expired_count = min_u64(count, expired_total - at->expired_count);
+	uint64_t count = last - at->last_sequence;
+	uint64_t overwritten_left = count - min_u64(count, unplaced_count(r, lane_idx, kind, at));
 
-	note_run(l, lane_idx, at, LOSS_OVERWRITTEN, first, count - expired_count, to);
-	note_run(l, lane_idx, at, LOSS_EXPIRED, last + 1 - expired_count, expired_count, to);
-	at->expired_count += expired_count;
-	at->last_sequence = last;
-	at->last_ns = to.ns;
+	missing_run(l, lane_idx, at, last, &overwritten_left, to);
 }
 
 /* The backlog of a lane has come to this number: what is missing before it, but for what was taken live in between. */
@@ -200,17 +217,36 @@ static void backlog_missing(struct loss_ledger *l, const struct ring *r, uint32_
 {
 	struct loss_lane *lane = &l->lanes[lane_idx];
 	struct loss_place *at = &lane->streams[RING_REPLAY];
+	uint64_t count = last - at->last_sequence, overwritten_left;
 	uint32_t passed = 0;
 
 	while (passed < lane->island_count && lane->islands[passed].last <= last) {
-		const struct loss_island *island = &lane->islands[passed++];
-
-		missing(l, r, lane_idx, RING_REPLAY, island->first - 1, to);
-		at->last_sequence = island->last;
+		count -= lane->islands[passed].last + 1 - lane->islands[passed].first;
+		passed++;
+	}
+	overwritten_left = count - min_u64(count, unplaced_count(r, lane_idx, RING_REPLAY, at));
+	for (uint32_t i = 0; i < passed; i++) {
+		missing_run(l, lane_idx, at, lane->islands[i].first - 1, &overwritten_left, to);
+		at->last_sequence = lane->islands[i].last;
 	}
 	lane->island_count -= (uint8_t)passed;
 	memmove(lane->islands, lane->islands + passed, lane->island_count * sizeof(lane->islands[0]));
-	missing(l, r, lane_idx, RING_REPLAY, last, to);
+	missing_run(l, lane_idx, at, last, &overwritten_left, to);
+}
+
+/* The lane's first live record since the split. What is before it is the backlog's, but for what expired live. */
+static void live_begins(struct loss_ledger *l, const struct ring *r, const struct ring_record *rec)
+{
+	struct loss_lane *lane = &l->lanes[rec->lane_idx];
+	struct loss_place *at = &lane->streams[RING_LIVE];
+	uint64_t expired_count = unplaced_count(r, rec->lane_idx, RING_LIVE, at);
+
+	ASSERT(at->last_sequence == NO_NUMBER);
+	ASSERT(expired_count < rec->sequence);
+	lane->live_first = rec->sequence - expired_count;
+	note_run(l, rec->lane_idx, at, LOSS_EXPIRED, lane->live_first, expired_count,
+		 (struct mono){.ns = rec->time_ns});
+	at->expired_count += expired_count;
 }
 
 void loss_skipped(struct loss_ledger *l, const struct ring *r, const struct ring_record *rec,
@@ -224,8 +260,7 @@ void loss_skipped(struct loss_ledger *l, const struct ring *r, const struct ring
 		ASSERT(rec->sequence > at->last_sequence);
 		backlog_missing(l, r, rec->lane_idx, rec->sequence - 1, to);
 	} else if (lane->is_split && lane->live_first == 0) {
-		ASSERT(at->last_sequence == NO_NUMBER);
-		lane->live_first = rec->sequence; /* what is before it is the backlog's */
+		live_begins(l, r, rec);
 	} else {
 		ASSERT(rec->sequence > at->last_sequence);
 		missing(l, r, rec->lane_idx, kind, rec->sequence - 1, to);
@@ -284,6 +319,9 @@ static void join(struct loss_ledger *l, const struct ring *r, struct mono now)
 				backlog_missing(l, r, i, lane->islands[lane->island_count - 1].last, now);
 			live->last_sequence = old->last_sequence;
 			live->last_ns = old->last_ns;
+			/* What comes after that has yet to be found missing: with what expired of it. */
+			live->expired_count -= unplaced_count(r, i, RING_REPLAY, old);
+			old->expired_count = ring_lane_expired(r, i, RING_REPLAY);
 		}
 		lane->is_split = false;
 		lane->live_first = 0;

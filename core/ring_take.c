@@ -53,6 +53,47 @@ static bool can_walk(const struct ring *r, enum ring_stream_kind kind, uint64_t 
 	return r->publisher.streams[kind].next < end && r->publisher.held_count < limit;
 }
 
+/* The touched segments from this place of unclosed on, by position. There are few. */
+static void unclosed_sort(struct ring_publisher *p, uint32_t first)
+{
+	for (uint32_t i = first + 1; i < p->unclosed_count; i++) {
+		uint32_t idx = p->unclosed[i], at = i;
+
+		for (; at > first && p->touched[p->unclosed[at - 1]].position > p->touched[idx].position;
+		     at--)
+			p->unclosed[at] = p->unclosed[at - 1];
+		p->unclosed[at] = idx;
+	}
+}
+
+/* The walk was lapped, and goes on at `to`. What is left from before that are segments that were open when the others came
+ * round, of lanes that were idle, one a lane or little more: the walk would meet them where the last lap has put them,
+ * behind what is younger. So they are touched first. Looks at each segment once, after an outage. Returns how many. */
+static uint32_t touch_lapped(struct ring *r, enum ring_stream_kind kind, uint64_t to)
+{
+	struct ring_publisher *p = &r->publisher;
+	uint64_t from = p->streams[kind].next;
+	uint32_t first = p->unclosed_count;
+
+	for (uint32_t idx = 0; idx < r->shape.segment_count && can_walk(r, kind, to);) {
+		struct ring_segment *seg = &r->segments[idx];
+		uint64_t word = RING_LOAD(&seg->word, acquire); /* A */
+		uint64_t pos = ring_position(word);
+		enum ring_state state = ring_state(word);
+
+		if (pos < from || pos >= to || (state != RING_SEG_OPEN && state != RING_SEG_READY)) {
+			idx++;
+			continue;
+		}
+		if (RING_CAS(&seg->word, word,
+			     ring_word(pos, state == RING_SEG_OPEN ? RING_SEG_HELD : RING_SEG_CLAIMED),
+			     acq_rel)) /* A */
+			segment_touched(r, kind, idx, pos, state);
+	}
+	unclosed_sort(p, first);
+	return p->unclosed_count - first;
+}
+
 /* Touches, from next towards end, as many segments as the publisher needs to see the oldest message of each lane,
  * and closes the holes on the way. A touched segment cannot be overwritten: so it touches no more than that, or an
  * outage would cost the newest instead of the oldest. */
@@ -63,9 +104,13 @@ static void walk(struct ring *r, enum ring_stream_kind kind, uint64_t head, uint
 	uint32_t seen_count = s->ready_count;
 
 	RING_FORGETS(seen_count);
-	if (s->next < end &&
-	    head - s->next > r->shape.segment_count) /* lapped: what was between is overwritten */
-		s->next = min_u64(head - r->shape.segment_count, end);
+	if (s->next < end && head - s->next > r->shape.segment_count &&
+	    (kind == RING_REPLAY || can_walk(r, kind, end))) { /* lapped: what was between is overwritten */
+		uint64_t to = min_u64(head - r->shape.segment_count, end);
+
+		seen_count += touch_lapped(r, kind, to);
+		s->next = to;
+	}
 	while (can_walk(r, kind, end) && seen_count < window_count) {
 		uint32_t idx = ring_segment_idx_of(r, s->next);
 		struct ring_segment *seg = &r->segments[idx];
@@ -308,7 +353,8 @@ static void discard_whole(struct ring *r, uint32_t idx, uint64_t until_ns, struc
 	}
 	record_count = RING_COUNT_LOAD(&r->segments[idx].record_count);
 	byte_count = RING_COUNT_LOAD(&r->segments[idx].byte_count);
-	if (record_count > k->excess_count && byte_count > k->excess_bytes)
+	/* Records without a payload at its end are not in excess where its bytes are just what is. */
+	if (record_count > k->excess_count && byte_count >= k->excess_bytes)
 		return;
 	k->discards_left--;
 	k->excess_count -= min_u64(k->excess_count, record_count);
