@@ -19,13 +19,11 @@ static void make(struct source *s, uint32_t target_idx, uint32_t *next_channel, 
 {
 	const struct definitions *d = s->rig->node.definitions;
 	const struct definition_port *port = &d->ports[target_idx];
-	uint32_t lane_idx = port->lane_of_source[0], channel_first = 0;
+	uint32_t lane_idx = port->lane_of_source[0];
 	struct mono now = clock_mono();
 
-	while (d->channels[channel_first].target_idx != target_idx)
-		channel_first++;
 	for (uint32_t i = 0; i < TURN_MESSAGES; i++) {
-		uint32_t channel_idx = channel_first + *next_channel;
+		uint32_t channel_idx = s->channel_first[target_idx] + *next_channel;
 		uint8_t *out = ring_reserve(port->ring, lane_idx, d->channels[channel_idx].headroom_bytes,
 					    s->payload_bytes, now);
 
@@ -76,10 +74,14 @@ void source_start(struct source *s, struct rig *rig, uint32_t payload_bytes, uin
 {
 	int rc;
 
-	for (uint32_t i = 0; i < rig->cfg->target_count; i++)
-		ASSERT(rig->node.definitions->ports[i].record_bytes_max >= payload_bytes + 128);
+	const struct definitions *d = rig->node.definitions;
 	*s = (struct source){
 		.rig = rig, .payload_bytes = payload_bytes, .channel_count = channel_count, .cpu = cpu};
+	for (uint32_t i = 0; i < rig->cfg->target_count; i++) {
+		ASSERT(d->ports[i].record_bytes_max >= payload_bytes + 128);
+		while (d->channels[s->channel_first[i]].target_idx != i)
+			s->channel_first[i]++;
+	}
 	rc = pthread_create(&s->thread, NULL, source_main, s);
 	if (rc != 0)
 		rig_fail("thread", rc);

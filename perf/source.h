@@ -10,10 +10,13 @@
 
 #include "perf/rig.h"
 
+#define SOURCE_TARGETS_MAX 64
+
 struct source {
 	struct rig *rig;
 	uint32_t payload_bytes;
 	uint32_t channel_count; /* of each target: used in turn */
+	uint32_t channel_first[SOURCE_TARGETS_MAX];
 	int32_t cpu;
 	pthread_t thread;
 	_Atomic bool stopping;
