@@ -3,6 +3,7 @@
 # smallest and the largest, and the averages of each second of what the fourth one sends; a fault of the device is never thinned
 # away by values; and the ledger accounts for every number.
 . "${0%/*}/lib.sh"
+. "${0%/*}/thin.inc"
 need mosquitto mosquitto_sub socat jq
 port=$(free_port)
 gate=$(free_port)
@@ -110,71 +111,14 @@ done
 
 # --- exactly these ----------------------------------------------------------------------------------------------------------
 
-# TOPIC PAYLOAD to `TAG TIME VALUE QUALITY`, in the order of time.
-fields() {
-	sed -E 's#^[^ ]*/([a-z]+) \{.*"value":([^,]*),"quality":"([a-z]*)","ts":"([^"]*)".*#\1 \4 \2 \3#' | sort -k1,1 -k2,2
-}
-
 grep '^whole/' "$work/got" | fields >"$work/whole"
 # Seconds of which some was sent before or after the outage are not looked at.
 grep -hE '^late/' "$work/got" | fields | awk '{ print substr($2, 1, 19) }' | sort -u >"$work/seconds"
 [ "$(line_count "$work/seconds")" -ge 5 ] || fail 'seconds in the outage: the test is not one'
 sed '1d;$d' "$work/seconds" | sed '1d;$d' >"$work/inside"
 
-only_inside() {
-	awk 'NR == FNR { inside[$1]; next } substr($2, 1, 19) in inside' "$work/inside" -
-}
-
-thin() { # KEEP
-	awk -v keep="$1" '
-		function out(at) { if (at != gone) print tag, time[at], value[at], quality[at] }
-		function end() {
-			if (n == 0)
-				return
-			if (keep == "last") {
-				out(n)
-			} else if (keep == "min-max") {
-				low = high = 1
-				for (i = 2; i <= n; i++) {
-					if (value[i] + 0 < value[low] + 0) low = i
-					if (value[i] + 0 > value[high] + 0) high = i
-				}
-				out(low < high ? low : high)
-				if (low != high) out(low < high ? high : low)
-			} else {
-				sum = 0
-				for (i = 1; i <= n; i++) sum += value[i]
-				value[n] = sprintf("%.6g", sum / n)
-				out(n)
-			}
-			n = 0
-		}
-		{
-			if ($1 != tag || substr($2, 1, 19) != second || ($4 != "good" && keep != "last"))
-				end()
-			tag = $1
-			second = substr($2, 1, 19)
-			n++
-			time[n] = $2; value[n] = $3; quality[n] = $4
-			if ($4 != "good" && keep != "last") { out(n); n = 0 }
-		}
-		END { end() }'
-}
-
-as_compared() { # KEEP: averages to the digits that awk gives, and a float of 32 bits has
-	if [ "$1" = average ]; then
-		awk '{ printf "%s %s %.5g %s\n", $1, $2, $3, $4 }'
-	else
-		cat
-	fi
-}
-
 for target in last min-max average; do
-	grep "^late/$target/" "$work/got" | fields | only_inside | as_compared $target >"$work/$target.got"
-	only_inside <"$work/whole" | thin $target | sort -k1,1 -k2,2 | as_compared $target >"$work/$target.wanted"
-	[ -s "$work/$target.wanted" ] || fail "$target: nothing is compared"
-	diff "$work/$target.wanted" "$work/$target.got" >"$work/$target.diff" ||
-		fail "$target: differs from what the whole says: $(head -n 10 "$work/$target.diff")"
+	expect_thinned $target
 done
 grep -q bad "$work/whole" || fail 'the device was never silent: the test is not one'
 for target in min-max average; do
@@ -183,7 +127,6 @@ done
 # Each topic's messages are in the order of their time.
 for target in last min-max average; do
 	for tag in sine walk float; do
-		grep "^late/$target/$tag " "$work/got" | fields >"$work/sorted"
 		grep "^late/$target/$tag " "$work/got" | sed -E 's/.*"ts":"([^"]*)".*/\1/' >"$work/times"
 		sort -c "$work/times" || fail "$target/$tag: out of order"
 	done

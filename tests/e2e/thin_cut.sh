@@ -10,6 +10,7 @@ gate=$(free_port)
 broker_start "$port"
 subscribe "$work/got" "$port"
 gate_open "$gate" "$port"
+plant_start --tcp 0
 {
 	cat <<-END
 		node: n
@@ -20,19 +21,29 @@ gate_open "$gate" "$port"
 			cat <<-END
 				  - {name: $keep-$qos, url: "mqtt://127.0.0.1:$gate", clean_start: false, session_expiry: 1h,
 				     reconnect: {base: 100ms, cap: 300ms}, max_inflight: 20,
-				     buffer: {messages: 800,
-				              replay: {order: live-first, rate: 40/s, thin: {keep: $keep, bucket: 3s, within: 0s}}}}
+				     buffer: {messages: 400,
+				              replay: {order: live-first, rate: 40/s, thin: {keep: $keep, bucket: 10s, within: 0s}}}}
 			END
 		done
 	done
 	cat <<-END
 		lines:
-		  - {name: syn, synthetic: {tags: 40, rate: 200}}
-		definitions:
+		  - {name: syn, synthetic: {tags: 40, rate: 100}}
+		  - {name: plc, modbus_tcp: {address: "127.0.0.1:$plant_port"}}
+		devices:
+		  - name: m
+		    line: plc
+		    every: 20ms
+		    tags:
 	END
+	# Bit i changes every i + 1 tenths of a second: their last messages lie all over a bucket, and so all over the ring.
+	for ((i = 0; i < 150; i++)); do
+		echo "      - {name: b$i, address: \"discrete:$i\", type: bool}"
+	done
+	echo 'definitions:'
 	for keep in last min-max average; do
 		for qos in 0 1 2; do
-			echo "  - {name: d, target: $keep-$qos, tags: [\"syn.*\"], topic: \"$keep-$qos/{tag}\", qos: $qos, sequence: true}"
+			echo "  - {name: d, target: $keep-$qos, tags: [\"syn.*\", \"m.*\"], topic: \"$keep-$qos/{tag}\", qos: $qos, sequence: true}"
 		done
 	done
 } >"$work/thin_cut.yaml"
