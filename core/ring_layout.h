@@ -196,6 +196,9 @@ static inline struct ring_record *ring_record_at(const struct ring *r, uint32_t 
 					      (uint64_t)fill * RING_UNIT_BYTES);
 }
 
+/* Gives a closed segment, of which the publisher holds nothing any more, back to the samplers. */
+void ring_segment_free(struct ring *r, uint32_t idx);
+
 /* Over what does not change between commit and release: the head without flags and check sum, and the payload. */
 uint32_t ring_record_crc_of(const struct ring_record *rec, const uint8_t *payload);
 

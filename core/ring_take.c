@@ -1,4 +1,5 @@
-/* core/ring_take.c - the publisher's side of the ring: touching segments, taking records in order, letting them go.
+/* core/ring_take.c - the publisher's side of the ring: touching segments, taking records in order.
+ * core/ring_release.c lets them go.
  *
  * The letters at the atomics, and what each side costs, are in core/ring.c.
  */
@@ -8,23 +9,6 @@
 
 /* What one call discards at most, so that a step stays bounded after a long outage. */
 #define DISCARDS_A_CALL 65536u
-
-/* The publisher is through with a closed segment. It frees it at the last position of this segment that the walk has
- * passed: at the segment's own, a sampler that still holds an old head could open a position the walk is past. */
-static void segment_free(struct ring *r, uint32_t idx)
-{
-	struct ring_publisher *p = &r->publisher;
-	struct ring_touched *t = &p->touched[idx];
-	uint64_t last = p->streams[RING_LIVE].next - 1;
-	uint64_t passed = last - ring_segment_idx_of(r, last - idx);
-
-	ASSERT(passed >= t->position);
-	ASSERT(p->held_count > 0);
-	p->held_count--;
-	t->mine = 0;
-	RING_STORE(&r->segments[idx].word, ring_word(passed, RING_SEG_FREE),
-		   release); /* A: our reads have ended */
-}
 
 /* The segment is the publisher's from now on. */
 static void segment_touched(struct ring *r, enum ring_stream_kind kind, uint32_t idx, uint64_t position,
@@ -196,7 +180,7 @@ static void segment_done(struct ring *r, uint32_t idx)
 			queue_front_is(r, t->lane_idx, t->next_idx);
 	}
 	if (t->holds == 0)
-		segment_free(r, idx);
+		ring_segment_free(r, idx);
 	else
 		p->waiting_count++;
 }
@@ -582,48 +566,6 @@ bool ring_split(struct ring *r)
 	atomic_store_explicit(&p->live_taken, 0, memory_order_relaxed);
 	atomic_store_explicit(&p->is_split, true, memory_order_relaxed);
 	return true;
-}
-
-void ring_release(struct ring *r, struct ring_record *rec)
-{
-	struct ring_publisher *p = &r->publisher;
-	struct ring_touched *t = &p->touched[rec->segment_idx];
-
-	ASSERT(rec->segment_idx < r->shape.segment_count);
-	ASSERT(t->mine);
-	ASSERT(t->holds > 0);
-	if (r->in_file)
-		rec->flags |= RING_RECORD_DONE; /* before the segment may be freed */
-	RING_COUNT_ADD(&r->map->released, 1);
-	t->holds--;
-	/* Not closed, or closed since the last round: the next round finds it. */
-	if (t->holds == 0 && t->closed && t->taken == t->seen) {
-		ASSERT(p->waiting_count > 0);
-		p->waiting_count--;
-		segment_free(r, rec->segment_idx);
-	}
-}
-
-void ring_give_up(struct ring *r, struct ring_record *rec)
-{
-	RING_COUNT_ADD(&r->map->discarded, 1); /* first: an observer may count it twice, never not at all */
-	RING_COUNT_ADD(&r->map->taken, UINT64_MAX);
-	RING_COUNT_ADD(&r->map->released, UINT64_MAX);
-	ring_release(r, rec);
-}
-
-void ring_done(struct ring *r, struct ring_record *rec)
-{
-	if (r->in_file)
-		rec->flags |= RING_RECORD_DONE;
-}
-
-void ring_expire(struct ring *r, struct ring_record *rec)
-{
-	RING_COUNT_ADD(&r->map->expired, 1); /* first, as in ring_give_up */
-	RING_COUNT_ADD(&r->map->taken, UINT64_MAX);
-	RING_COUNT_ADD(&r->map->released, UINT64_MAX);
-	ring_release(r, rec);
 }
 
 /* May more be found in what the publisher has touched than it has seen? */

@@ -34,6 +34,7 @@ static void step_forgets(uint64_t kept);
 #define RING_HINT(p)                 0
 #define RING_FORGETS(x)              step_forgets(x)
 #include "core/ring.c"
+#include "core/ring_release.c"
 #include "core/ring_take.c"
 
 #ifndef K
