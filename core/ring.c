@@ -22,6 +22,7 @@
  */
 #include "core/ring_atomic.h"
 
+#include "core/probe.h"
 #include "core/ring_layout.h"
 
 /* Opens the next segment for this lane. -1: all are held or open. Each turn of the loop moves head, or finds that
@@ -108,6 +109,7 @@ uint8_t *ring_reserve(struct ring *r, uint32_t lane_idx, uint32_t headroom_bytes
 	struct ring_sampler *s = &r->samplers[lane_idx];
 	uint32_t units = ring_record_units(headroom_bytes, payload_bytes_max);
 
+	PROBE3(ring__reserve, r, lane_idx, payload_bytes_max);
 	ASSERT(lane_idx < r->limits.lane_count);
 	ASSERT(headroom_bytes <= r->limits.record_bytes_max);
 	ASSERT(payload_bytes_max <= r->limits.record_bytes_max - headroom_bytes);
@@ -116,6 +118,7 @@ uint8_t *ring_reserve(struct ring *r, uint32_t lane_idx, uint32_t headroom_bytes
 		segment_close(r, s);
 	if (s->segment_idx == RING_NO_SEGMENT && segment_open(r, s, &r->lane_counts[lane_idx]) < 0) {
 		RING_COUNT_ADD(&r->lane_counts[lane_idx].dropped, 1);
+		PROBE3(ring__drop, r, lane_idx, payload_bytes_max);
 		return NULL;
 	}
 	s->reserved = 1;
@@ -142,6 +145,7 @@ void ring_commit(struct ring *r, uint32_t lane_idx, uint32_t channel_idx, uint32
 		.lane_idx = lane_idx,
 		.segment_idx = s->segment_idx,
 	};
+	PROBE5(ring__commit, r, lane_idx, s->sequence, payload_bytes, channel_idx);
 	if (r->in_file) {
 		struct ring_record *rec = ring_record_at(r, s->segment_idx, s->fill);
 

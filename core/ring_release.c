@@ -4,6 +4,7 @@
  */
 #include "core/ring_atomic.h"
 
+#include "core/probe.h"
 #include "core/ring_layout.h"
 
 /* The publisher is through with a closed segment. It frees it at the last position of this segment that the walk has
@@ -31,6 +32,7 @@ void ring_release(struct ring *r, struct ring_record *rec)
 	ASSERT(rec->segment_idx < r->shape.segment_count);
 	ASSERT(t->mine);
 	ASSERT(t->holds > 0);
+	PROBE4(ring__release, r, rec->lane_idx, rec->sequence, rec);
 	if (r->in_file)
 		rec->flags |= RING_RECORD_DONE; /* before the segment may be freed */
 	RING_COUNT_ADD(&r->map->released, 1);

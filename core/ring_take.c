@@ -5,6 +5,7 @@
  */
 #include "core/ring_atomic.h"
 
+#include "core/probe.h"
 #include "core/ring_layout.h"
 
 /* What one call discards at most, so that a step stays bounded after a long outage. */
@@ -447,6 +448,7 @@ static uint32_t take(struct ring *r, enum ring_stream_kind kind, struct ring_rec
 	} while (take_seen(r, &k) && can_walk(r, kind, k.end));
 	RING_COUNT_ADD(&r->map->taken, k.count);
 	RING_COUNT_ADD(&r->map->gone_bytes, k.bytes);
+	PROBE4(ring__take, r, kind, room, k.count);
 	return k.count;
 }
 

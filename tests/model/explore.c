@@ -28,6 +28,7 @@ static void step_store(_Atomic uint64_t *at, uint64_t value);
 static bool step_cas(_Atomic uint64_t *at, uint64_t old, uint64_t value);
 static void step_forgets(uint64_t kept);
 
+#define NO_PROBES                    /* they are no part of what is searched */
 #define RING_LOAD(p, order)          step_load(p)
 #define RING_STORE(p, v, order)      step_store(p, v)
 #define RING_CAS(p, old, new, order) step_cas(p, old, new)
