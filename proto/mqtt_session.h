@@ -73,7 +73,7 @@ struct mqtt_session_config {
 		connect; /* client id, user, will, keep-alive, clean start, properties of ours; borrowed */
 	uint32_t max_packet_bytes; /* what we accept; v5: announced */
 	uint32_t inflight_max; /* at most so many at a time, of the identifiers that the store has room for */
-	uint16_t receive_max;  /* v5: announced, and what the server may have under way at QoS 2 */
+	uint16_t receive_max;  /* v5: announced, and what the server may have under way at QoS 1 and 2 */
 	uint16_t topic_alias_max;      /* what we use at most */
 	uint16_t topic_alias_in;       /* v5: announced: what the server may use */
 	uint32_t topic_alias_in_bytes; /* of the longest topic that can come */
@@ -153,6 +153,8 @@ struct mqtt_session {
 	uint32_t asked[MQTT_SESSION_ASKED_MAX]; /* by packet identifier: filter_idx + 1; 0: free */
 	uint32_t asked_count;
 	uint32_t inbound_before; /* QoS 2 messages of earlier connections that were not released at ONLINE */
+	uint32_t
+		unanswered_count; /* messages of QoS 1 and 2, of this connection, that wait for mqtt_session_accept */
 	uint8_t *aliases_in;
 	uint16_t *alias_in_sizes;
 	uint64_t server_key; /* of the server that accepted us last */

@@ -11,6 +11,7 @@ void session_in_begin(struct mqtt_session *s, bool session_present)
 	if (!session_present)
 		mqtt_store_inbound_clear(&s->store);
 	s->inbound_before = s->store.inbound_count;
+	s->unanswered_count = 0;
 }
 
 /* Puts the topic in the place of its alias. False: *event. */
@@ -40,35 +41,45 @@ static bool alias_resolve(struct mqtt_session *s, struct mqtt_publish *p, struct
 	return true;
 }
 
+/* 3.1.1 has no Receive Maximum: any identifier may be under way. In 5.0 a server counts from 0 on each connection (4.9), so what
+ * it has not released since an earlier one comes on top. A QoS 1 message that is answered at once takes no room. */
+static bool exceeds_receive_max(const struct mqtt_session *s, uint8_t qos)
+{
+	uint32_t under_way = s->unanswered_count + (qos == 2 ? s->store.inbound_count : 0);
+
+	return session_is_v5(s) && under_way >= s->config.receive_max + s->inbound_before;
+}
+
 bool session_on_publish(struct mqtt_session *s, const struct mqtt_publish *p, struct mqtt_event *event)
 {
+	bool again;
+
 	*event = (struct mqtt_event){.kind = MQTT_EVENT_MESSAGE, .publish = *p};
 	if (!alias_resolve(s, &event->publish, event))
 		return true;
-	if (p->qos < 2)
+	if (p->qos == 0)
 		return true;
-	bool again = mqtt_store_inbound_has(&s->store, p->packet_id);
+	again = p->qos == 2 && mqtt_store_inbound_has(&s->store, p->packet_id);
 
 	/* A server that goes on with a session marks what it sends again [MQTT-3.3.1-1]; so this is another one's. */
 	if (again && s->doubtful && !p->dup) {
 		mqtt_store_inbound_remove(&s->store, p->packet_id);
 		again = false;
 	}
-	/* 3.1.1 has no Receive Maximum: any identifier may be under way. In 5.0 a server counts from 0 on each connection (4.9),
-	 * so what it has not released since an earlier one comes on top. */
-	if (!again && session_is_v5(s) && s->store.inbound_count >= s->config.receive_max + s->inbound_before)
+	if (!again && exceeds_receive_max(s, p->qos))
 		return session_peer_failed(s, MQTT_RECEIVE_MAXIMUM_EXCEEDED,
-					   "more QoS 2 messages than our receive maximum", event);
+					   "more messages than our receive maximum", event);
 	if (again) { /* the same message: acknowledged, not delivered [MQTT-4.3.3-10] */
 		session_write_ack(s, MQTT_PUBREC, p->packet_id, MQTT_SUCCESS);
 		return false;
 	}
+	s->unanswered_count++;
 	return true;
 }
 
-void mqtt_session_accept(struct mqtt_session *s, uint8_t qos, uint16_t packet_id)
+static void answer(struct mqtt_session *s, uint8_t qos, uint16_t packet_id)
 {
-	if (s->state != MQTT_SESSION_ONLINE || qos == 0)
+	if (qos == 0)
 		return;
 	if (qos == 1) {
 		session_write_ack(s, MQTT_PUBACK, packet_id, MQTT_SUCCESS); /* [MQTT-4.3.2-4] */
@@ -77,6 +88,15 @@ void mqtt_session_accept(struct mqtt_session *s, uint8_t qos, uint16_t packet_id
 	if (!mqtt_store_inbound_has(&s->store, packet_id))
 		mqtt_store_inbound_add(&s->store, packet_id);
 	session_write_ack(s, MQTT_PUBREC, packet_id, MQTT_SUCCESS);
+}
+
+void mqtt_session_accept(struct mqtt_session *s, uint8_t qos, uint16_t packet_id)
+{
+	if (s->state != MQTT_SESSION_ONLINE || qos == 0)
+		return;
+	if (s->unanswered_count) /* 0: it is of an earlier connection */
+		s->unanswered_count--;
+	answer(s, qos, packet_id);
 }
 
 /* A PUBLISH that is larger than our buffer: its head is read, the rest is read past, and it is acknowledged. In a session that
@@ -103,7 +123,7 @@ int session_skip_publish(struct mqtt_session *s, struct bytes *input, struct mqt
 		return 0;
 	if (qos && packet_id == 0)
 		return -1;
-	mqtt_session_accept(s, qos, packet_id);
+	answer(s, qos, packet_id);
 	s->skip_bytes = head_bytes + remaining;
 	*event = (struct mqtt_event){.kind = MQTT_EVENT_TOO_LARGE};
 	return 1;

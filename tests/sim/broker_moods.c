@@ -61,12 +61,14 @@ static void misbehaved(struct broker_link *k, const uint8_t reasons[static 3])
 static void exceed(struct broker_link *k)
 {
 	static const uint8_t reasons[3] = {0x93};
-	uint32_t count = k->client_receive_max + 1;
-	/* What it had of an earlier connection may be beside that: we count from 0 on each (4.9). */
+	/* What it had of an earlier connection may be beside that, also when it is through: we count from 0 on each (4.9), and
+	 * its last acknowledgement gives us room for one more. */
+	uint32_t count = k->client_receive_max + 1 + k->under_way_before;
 	for (uint32_t i = 0; i < k->session->copy_count; i++)
 		count += k->session->copies[i].state != BROKER_COPY_QUEUED;
 	uint8_t packet[] = {0x34, 7, 0, 1, 'm', 0, 0, 0, 'x'};
 
+	sim_trace("broker %u exceeds the receive maximum: %u at a time", k->id, count);
 	for (uint32_t i = 0; i < count; i++) {
 		uint16_t id = (uint16_t)(30000 + i);
 

@@ -331,6 +331,7 @@ void broker_news_begin(struct broker_link *k)
 	struct broker_session *s = k->session;
 
 	for (uint32_t i = 0; i < s->copy_count; i++) {
+		k->under_way_before += s->copies[i].state != BROKER_COPY_QUEUED;
 		if (s->copies[i].state == BROKER_COPY_RECEIVED) {
 			s->copies[i].link_id = k->id;
 			release(k, &s->copies[i]);

@@ -36,8 +36,9 @@ struct broker_link {
 	/* the client's */
 	uint32_t client_receive_max, client_alias_max, client_max_packet_bytes;
 	/* what the client has done */
-	uint32_t unacked_count; /* QoS 1 and 2 on this connection, our last word not said */
-	uint64_t resent_seq;    /* of the last message that came again */
+	uint32_t under_way_before; /* copies of ours, when it began */
+	uint32_t unacked_count;    /* QoS 1 and 2 on this connection, our last word not said */
+	uint64_t resent_seq;       /* of the last message that came again */
 	bool sent_new;
 	uint32_t publish_count;    /* that are not marked as duplicates */
 	uint32_t on_connect_count; /* of them, what is said at each connection */

@@ -49,6 +49,7 @@ struct bench {
 	struct mqtt_event event;
 	struct mqtt_packet sent;  /* the last packet that left */
 	struct bytes sent_packet; /* its bytes */
+	bool holds_back;          /* the owner does not take what comes */
 };
 
 static inline struct mqtt_session_config bench_config(const struct bench *b)
@@ -172,7 +173,7 @@ static inline bool server_says(struct bench *b, const struct mqtt_packet *p)
 	EXPECT(n > 0);
 	if (!mqtt_session_receive(&b->s, &input, b->now, &b->event))
 		return false;
-	if (b->event.kind == MQTT_EVENT_MESSAGE) /* the owner takes what comes, at once */
+	if (b->event.kind == MQTT_EVENT_MESSAGE && !b->holds_back) /* the owner takes what comes, at once */
 		mqtt_session_accept(&b->s, b->event.publish.qos, b->event.publish.packet_id);
 	return true;
 }

@@ -392,6 +392,42 @@ TEST(more_qos_2_messages_than_our_receive_maximum_close)
 	EXPECT(!mqtt_store_inbound_has(&b.store, 3));
 }
 
+TEST(messages_that_wait_for_their_answer_count_against_our_receive_maximum)
+{
+	for (uint8_t qos = 1; qos <= 2; qos++) {
+		struct bench b;
+
+		bench_init_with(&b, &(struct bench_options){.version = MQTT_5, .receive_max = 2});
+		go_online(&b, false, 10);
+		b.holds_back = true;
+		EXPECT(server_publishes(&b, qos, 1, false));
+		EXPECT(server_publishes(&b, qos, 2, false));
+		EXPECT_EQ(b.event.kind, MQTT_EVENT_MESSAGE);
+		EXPECT(server_publishes(&b, 3 - qos, 3, false));
+		expect_closed(&b, MQTT_RECEIVE_MAXIMUM_EXCEEDED);
+	}
+}
+
+TEST(an_answer_makes_room_within_our_receive_maximum)
+{
+	struct bench b;
+
+	bench_init_with(&b, &(struct bench_options){.version = MQTT_5, .receive_max = 1});
+	go_online(&b, false, 10);
+	b.holds_back = true;
+	for (uint16_t id = 1; id <= 3; id++) {
+		EXPECT(server_publishes(&b, 1, id, false));
+		EXPECT_EQ(b.event.kind, MQTT_EVENT_MESSAGE);
+		mqtt_session_accept(&b.s, 1, id);
+		expect_ack(&b, MQTT_PUBACK, id);
+	}
+	EXPECT(server_publishes(&b, 1, 4, false));
+	mqtt_session_lost(&b.s);
+	go_online(&b, true, 10); /* on a new connection nothing waits */
+	EXPECT(server_publishes(&b, 1, 4, true));
+	EXPECT_EQ(b.event.kind, MQTT_EVENT_MESSAGE);
+}
+
 TEST(a_pubrel_makes_room_within_our_receive_maximum)
 {
 	struct bench b;
