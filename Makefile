@@ -181,6 +181,15 @@ $B/crash: $B/obj/tests/crash/crash.o $(LIB)
 crash-mutants: build/.deps-test
 	@tests/crash/mutants
 
+## mutate: every single error that can be made in the ring, and the test that finds it (COUNT=n, ONLY=pattern; all: an hour)
+MUTATE_UNIT := test_ring test_ring_keep test_ring_split test_ring_file test_ring_file_bad test_loss test_loss_split
+.PHONY: mutate
+mutate: build/.deps-test
+	@$(MAKE) --no-print-directory -s $(MUTATE_UNIT:%=$B/tests/%) $B/race $B/crash
+	@$(MAKE) --no-print-directory -s VARIANT=tsan build/tsan/race
+	@CC=$(CC) COUNT=$(COUNT) ONLY=$(if $(ONLY),'$(ONLY)') UNIT='$(MUTATE_UNIT)' \
+		LDLIBS="$(shell pkg-config --libs check) $(LDLIBS)" tests/mutate/run
+
 ## fuzz: each libFuzzer target for FUZZ_SECONDS (default 5)
 FUZZ_SECONDS ?= 5
 FUZZ_LIB_OBJ := $(LIB_SRC:%.c=build/fuzz/obj/%.o)

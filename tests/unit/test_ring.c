@@ -445,6 +445,25 @@ TEST(a_reservation_that_is_not_committed_leaves_no_trace)
 	finish(r);
 }
 
+/* A reservation may outlast its turn: then its segment closes with nothing in it. */
+TEST(a_touched_segment_that_closes_empty_is_freed)
+{
+	struct ring *r = ring_new_tiny(8, 1, 2);
+	struct ring_record *rec;
+
+	r->shape.lap_limit = 2;
+	EXPECT(ring_reserve(r, 0, HEADROOM, 16, at(1)) != NULL);
+	EXPECT(!take_one(r)); /* touches it */
+	for (uint64_t v = 1; v <= 4; v++)
+		EXPECT(push(r, 1, v));
+	rec = take_next(r);
+	EXPECT(push(r, 0, 5)); /* in another segment */
+	EXPECT_EQ(value_of(rec), 1);
+	ring_release(r, rec);
+	expect_drain(r, 2, 5);
+	finish(r);
+}
+
 TEST(limits_outside_their_range_are_refused)
 {
 	const struct ring_limits good = {.message_count = 1, .record_bytes_max = 1, .lane_count = 1};
