@@ -138,6 +138,13 @@ struct cfg_replay {
 	uint64_t thin_within_ns; /* only where it takes longer than that at this rate; 0: always */
 };
 
+/* The flight recorder of a target or line. */
+struct cfg_trace {
+	uint64_t memory_bytes; /* 0: none */
+	uint32_t snap_bytes;   /* target: kept of a message */
+	bool record;           /* from the start */
+};
+
 struct cfg_target {
 	uint32_t name;
 	uint32_t description;
@@ -183,6 +190,7 @@ struct cfg_target {
 	uint32_t buffer_loss_topic; /* 0: losses are not published; expanded as the will's topic is */
 	uint8_t buffer_loss_qos;
 	struct cfg_will will;
+	struct cfg_trace trace;
 	struct cfg_place place;
 };
 
@@ -206,6 +214,7 @@ struct cfg_line {
 	uint64_t reconnect_base_ns, reconnect_cap_ns;
 	uint32_t synthetic_tag_count;
 	uint64_t synthetic_rate_per_s; /* tag updates a second, over all its tags */
+	struct cfg_trace trace;
 	struct cfg_place place;
 };
 
@@ -299,6 +308,8 @@ struct cfg {
 	uint32_t file; /* as it was named */
 	struct network own_networks[CFG_OWN_NETWORKS_MAX];
 	uint32_t own_network_count;
+	bool trace_freezes;      /* all flight recorders stop after an incident of one of them ... */
+	uint64_t trace_after_ns; /* ... this long */
 	struct cfg_sampler *samplers;
 	struct cfg_publisher *publishers;
 	struct cfg_target *targets;

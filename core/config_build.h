@@ -121,6 +121,8 @@ void config_read_object(struct config_build *b, enum schema_section section, uin
 /* The rules that span several keys, after all keys of the entry were read. A rule is silent where one of its
  * keys has been complained about already. */
 void config_check_target(struct config_build *b, struct cfg_target *t, uint32_t node);
+/* Of a target or line. */
+void config_check_trace(struct config_build *b, const struct cfg_trace *t, uint32_t node);
 void config_check_line(struct config_build *b, struct cfg_line *l, uint32_t node);
 void config_check_device(struct config_build *b, struct cfg_device *d, uint32_t node);
 void config_check_tag(struct config_build *b, struct cfg_tag *t, uint32_t node);

@@ -5,6 +5,7 @@
 
 #include "core/config_build.h"
 #include "core/ring.h"
+#include "core/trace.h"
 #include "core/units.h"
 
 void config_check_backoff(struct config_build *b, uint32_t group, uint64_t base_ns, uint64_t cap_ns)
@@ -119,6 +120,25 @@ void config_check_lanes(struct config_build *b)
 	free(writers);
 }
 
+void config_check_trace(struct config_build *b, const struct cfg_trace *t, uint32_t node)
+{
+	static const char *const of_memory[] = {"record", "snap"};
+	uint32_t group = config_given(b, node, "trace");
+
+	if (group == TREE_NONE || !config_is_sound(b, group, "memory"))
+		return;
+	if (t->memory_bytes > 0 && t->memory_bytes < TRACE_MEMORY_BYTES_MIN)
+		config_complain(b, config_given(b, group, "memory"),
+				"`memory` is less than 16KiB; write that or more, or 0 for no recorder");
+	for (size_t i = 0; t->memory_bytes == 0 && i < ARRAY_COUNT(of_memory); i++) {
+		uint32_t key = config_given(b, group, of_memory[i]);
+
+		if (key != TREE_NONE)
+			config_complain(b, key, "`%s` needs `memory`; add `memory: 64KiB`, or leave it out",
+					of_memory[i]);
+	}
+}
+
 void config_check_line(struct config_build *b, struct cfg_line *l, uint32_t node)
 {
 	static const struct {
@@ -154,6 +174,11 @@ void config_check_line(struct config_build *b, struct cfg_line *l, uint32_t node
 			"a synthetic line makes a device of its name, so it has no dot; write _ or -");
 	config_check_backoff(b, config_given(b, node, "reconnect"), l->reconnect_base_ns,
 			     l->reconnect_cap_ns);
+	if (l->kind == CFG_LINE_SYNTHETIC && config_given(b, node, "trace") != TREE_NONE)
+		config_complain(b, config_given(b, node, "trace"),
+				"a synthetic line has no frames to record; leave `trace` out");
+	else
+		config_check_trace(b, &l->trace, node);
 }
 
 /* Without a line nothing is read; the values come by subscription. */

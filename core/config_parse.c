@@ -94,6 +94,7 @@ static void read_node_name(struct config_build *b)
 	struct cfg *c = b->cfg;
 	char host[65] = "";
 
+	config_defaults(b, SCHEMA_ROOT, c);
 	config_read_object(b, SCHEMA_ROOT, b->tree.root, c);
 	if (c->node != 0)
 		return;

@@ -267,6 +267,7 @@ void config_check_target(struct config_build *b, struct cfg_target *t, uint32_t 
 	check_failback(b, t, node);
 	check_will(b, t, node);
 	check_buffer(b, t, node);
+	config_check_trace(b, &t->trace, node);
 }
 
 /* Two rings in one file would be none. */

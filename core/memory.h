@@ -26,6 +26,7 @@ enum memory_part {
 	MEMORY_DEFINITIONS,
 	MEMORY_TAGS,
 	MEMORY_LOOPS, /* the queues of io_uring */
+	MEMORY_TRACE, /* the flight recorder */
 	MEMORY_NODE,  /* what holds the parts together */
 	MEMORY_PART_COUNT,
 };

@@ -2,6 +2,7 @@
 
 #include "core/clock.h"
 #include "core/config.h"
+#include "core/trace.h"
 
 #define MS   ((int64_t)NS_PER_MS)
 #define S    ((int64_t)NS_PER_S)
@@ -114,6 +115,13 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_ROOT, "own_networks", SCHEMA_NETWORKS,
 	 .doc = "reachable with allow_cloud: false beside loopback, private and link-local; such as "
 		"203.0.113.0/24"},
+	{SCHEMA_ROOT, "trace", SCHEMA_GROUP, .refers = SCHEMA_TRACE,
+	 .doc = "when the flight recorders of targets and lines stop"},
+
+	{SCHEMA_TRACE, "freeze", SCHEMA_BOOL, FIELD(cfg, trace_freezes), .default_text = "false",
+	 .doc = "when a recorded target or line is lost, all of them stop, so that what led to it stays"},
+	{SCHEMA_TRACE, "after", SCHEMA_DURATION, FIELD(cfg, trace_after_ns), RANGE(0, HOUR),
+	 .default_text = "5s", .doc = "freeze: how much longer they go on then"},
 
 	{SCHEMA_SAMPLER, "name", SCHEMA_NAME, SCHEMA_REQUIRED, FIELD(cfg_sampler, name), .doc = "unique"},
 	{SCHEMA_SAMPLER, "cpu", SCHEMA_INTEGER, FIELD(cfg_sampler, cpu), RANGE(-1, 1023),
@@ -207,10 +215,21 @@ const struct schema_key schema_keys[] = {
 	 .doc = "how long messages of a kept session wait for the subscriptions"},
 	{SCHEMA_TARGET, "max_buffered_messages", SCHEMA_INTEGER, FIELD(cfg_target, max_buffered_messages),
 	 RANGE(0, 300000), .default_text = "20000", .doc = "at most so many of them"},
+	{SCHEMA_TARGET, "trace", SCHEMA_GROUP, .refers = SCHEMA_TARGET_TRACE,
+	 .doc = "its flight recorder: the last packets, for `ringctl trace`"},
 	{SCHEMA_TARGET, "buffer", SCHEMA_GROUP, .refers = SCHEMA_BUFFER, .doc = "the ring"},
 	{SCHEMA_TARGET, "will", SCHEMA_GROUP, .refers = SCHEMA_WILL, .doc = "last will"},
 	{SCHEMA_TARGET, "tls", SCHEMA_LATER, .doc = ""},
 	{SCHEMA_TARGET, "trust_all_certificates", SCHEMA_LATER, .doc = ""},
+
+	{SCHEMA_TARGET_TRACE, "memory", SCHEMA_SIZE, FIELD(cfg_target, trace.memory_bytes),
+	 RANGE(0, 1024 * MIB), .default_text = "0",
+	 .doc = "16KiB or more, taken at the start; 0: no recorder"},
+	{SCHEMA_TARGET_TRACE, "record", SCHEMA_BOOL, FIELD(cfg_target, trace.record), .default_text = "true",
+	 .doc = "from the start; false: from `ringctl trace --start` on"},
+	{SCHEMA_TARGET_TRACE, "snap", SCHEMA_SIZE, FIELD(cfg_target, trace.snap_bytes),
+	 RANGE(32, TRACE_SEGMENT_BYTES), .default_text = "256B",
+	 .doc = "kept of each message; other packets are kept whole, up to 1400B"},
 
 	{SCHEMA_TARGET_RECONNECT, "base", SCHEMA_DURATION, FIELD(cfg_target, reconnect_base_ns),
 	 RANGE(MS, HOUR), .default_text = "1s", .doc = "first pause"},
@@ -302,7 +321,14 @@ const struct schema_key schema_keys[] = {
 	 .doc = "exactly one of these three"},
 	{SCHEMA_LINE, "gap", SCHEMA_INTEGER, FIELD(cfg_line, gap_registers), RANGE(0, 120),
 	 .default_text = "0", .doc = "unused registers that a merged read may span"},
+	{SCHEMA_LINE, "trace", SCHEMA_GROUP, .refers = SCHEMA_LINE_TRACE,
+	 .doc = "its flight recorder: the last frames, for `ringctl trace`; not of a synthetic line"},
 	{SCHEMA_LINE, "reconnect", SCHEMA_GROUP, .refers = SCHEMA_LINE_RECONNECT, .doc = "back-off"},
+
+	{SCHEMA_LINE_TRACE, "memory", SCHEMA_SIZE, FIELD(cfg_line, trace.memory_bytes), RANGE(0, 1024 * MIB),
+	 .default_text = "0", .doc = "16KiB or more, taken at the start; 0: no recorder"},
+	{SCHEMA_LINE_TRACE, "record", SCHEMA_BOOL, FIELD(cfg_line, trace.record), .default_text = "true",
+	 .doc = "from the start; false: from `ringctl trace --start` on"},
 
 	{SCHEMA_MODBUS_TCP, "address", SCHEMA_HOST_PORT, SCHEMA_REQUIRED,
 	 .doc = "host:port; default port 502"},
@@ -457,6 +483,9 @@ static const struct {
 	[SCHEMA_DEFINITION] = {"definition", "definitions[]"},
 	[SCHEMA_DEFINITION_DEADBAND] = {"deadband", "definitions[].deadband"},
 	[SCHEMA_FORWARD] = {"forward", "definitions[].forward"},
+	[SCHEMA_TRACE] = {"trace", "trace"},
+	[SCHEMA_TARGET_TRACE] = {"trace", "targets[].trace"},
+	[SCHEMA_LINE_TRACE] = {"trace", "lines[].trace"},
 };
 static_assert(ARRAY_COUNT(sections) == SCHEMA_SECTION_COUNT, "every section has its words");
 

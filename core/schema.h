@@ -35,8 +35,11 @@ enum schema_section {
 	SCHEMA_DEFINITION,
 	SCHEMA_DEFINITION_DEADBAND,
 	SCHEMA_FORWARD,
+	SCHEMA_TRACE,
+	SCHEMA_TARGET_TRACE,
+	SCHEMA_LINE_TRACE,
 };
-#define SCHEMA_SECTION_COUNT 21
+#define SCHEMA_SECTION_COUNT 24
 
 enum schema_type {
 	SCHEMA_TEXT,       /* uint32_t, an offset into the texts; min .. max bytes */

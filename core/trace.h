@@ -126,6 +126,12 @@ void trace_set(struct trace_source *s, bool on);
 size_t trace_read(const struct trace_ring *r, uint64_t *from, uint8_t *buffer, size_t room_bytes,
 		  uint64_t *lost_bytes);
 
+/* The position behind the newest record. */
+static inline uint64_t trace_made(const struct trace_ring *r)
+{
+	return atomic_load_explicit(&r->made, memory_order_acquire);
+}
+
 struct trace_counts {
 	uint64_t records, overwritten, used_bytes, memory_bytes;
 };

@@ -8,6 +8,7 @@ int line_open(struct line *l, struct sampler *s, uint32_t cfg_idx)
 		.sampler = s,
 		.cfg_idx = cfg_idx,
 		.kind = c->kind,
+		.trace.channel_idx = (uint16_t)(s->config.cfg->target_count + cfg_idx),
 		.timer = {.owner_idx = (uint32_t)(l - s->lines)},
 		.backoff = {.base_ns = c->reconnect_base_ns,
 			    .cap_ns = c->reconnect_cap_ns,

@@ -52,6 +52,8 @@ struct line_synthetic {
 	struct mono start;
 };
 
+static_assert(CFG_TARGETS_MAX + CFG_LINES_MAX <= UINT16_MAX, "a recorder's channel has 16 bits");
+
 struct line {
 	struct sampler *sampler;
 	uint32_t cfg_idx;
@@ -64,6 +66,8 @@ struct line {
 		struct line_modbus *modbus;
 		struct line_synthetic synthetic;
 	};
+	struct trace_source trace; /* hw/line_trace.c */
+	bool is_dead;              /* none of its devices answers */
 	struct line_metrics metrics;
 	struct histogram lateness; /* of its deadlines */
 	struct shared_text reason; /* why it is not up; "" where it is */
@@ -79,6 +83,16 @@ void line_step(struct line *l);
 NODISCARD int line_modbus_open(struct line *l);
 void line_modbus_close(struct line *l);
 void line_modbus_step(struct line *l);
+
+/* For the flight recorder, of a Modbus line. Each is asked for only while trace_is_on, but opened. */
+NODISCARD int line_trace_open(struct line *l);
+void line_trace_opened(struct line *l);
+void line_trace_sent(struct line *l, struct bytes bytes);
+void line_trace_received(struct line *l, struct bytes bytes);
+/* Lost, or not to be opened: the reason in words. */
+void line_trace_closed(struct line *l, enum trace_kind kind, const char *reason);
+/* It was up, and is lost or dead. */
+void line_trace_incident(struct line *l);
 
 /* Of the synthetic source. */
 void line_synthetic_open(struct line *l);

@@ -112,6 +112,9 @@ static void perform(struct line *l, const struct modbus_action *a)
 			shared_text_set(&l->reason, "the peer answers requests that it does not read");
 			return;
 		}
+		if (!is_tcp(l) &&
+		    trace_is_on(&l->trace)) /* frame by frame; a stream where it is handed over */
+			line_trace_sent(l, a->bytes);
 		memcpy(m->send + m->send_used_bytes, a->bytes.ptr, a->bytes.size);
 		m->send_used_bytes += a->bytes.size;
 		return;
@@ -129,6 +132,8 @@ static void receive(struct line *l, struct bytes input)
 {
 	struct modbus_action action;
 
+	if (trace_is_on(&l->trace))
+		line_trace_received(l, input);
 	while (modbus_master_receive(&l->modbus->master, &input, turn_now(&l->sampler->turn), &action))
 		perform(l, &action);
 }
@@ -147,6 +152,8 @@ static void flush(struct line *l)
 	if (l->state != LINE_UP || m->send_used_bytes == 0 || is_sending(l))
 		return;
 	if (is_tcp(l)) {
+		if (trace_is_on(&l->trace))
+			line_trace_sent(l, bytes_of(m->send, m->send_used_bytes));
 		m->iov = (struct iovec){.iov_base = m->send, .iov_len = m->send_used_bytes};
 		stream_sendv(&m->stream, &m->iov, 1);
 	} else {
@@ -191,13 +198,14 @@ static void up(struct line *l)
 	m->reset_wanted = false;
 	m->send_used_bytes = 0;
 	enter(l, LINE_UP, "");
+	line_trace_opened(l);
 	backoff_succeeded(&l->backoff, now);
 	modbus_master_opened(&m->master, now);
 	step_soon(l);
 }
 
 /* The connection or port is no good any more; what the kernel still has is waited for before a new one is opened. */
-static void down(struct line *l, const char *reason)
+static void down_as(struct line *l, enum trace_kind kind, const char *reason)
 {
 	struct line_modbus *m = l->modbus;
 	char text[SHARED_TEXT_BYTES];
@@ -207,6 +215,8 @@ static void down(struct line *l, const char *reason)
 	snprintf(text, sizeof(text), "%s", reason);
 	m->attempted = true;
 	counter_add(&l->metrics.connect_failures, l->state == LINE_OPENING);
+	if (trace_is_on(&l->trace))
+		line_trace_closed(l, kind, text);
 	modbus_master_closed(&m->master, turn_now(&l->sampler->turn));
 	enter(l, LINE_CLOSING, text);
 	if (is_tcp(l)) {
@@ -218,11 +228,17 @@ static void down(struct line *l, const char *reason)
 	step_soon(l);
 }
 
+static void down(struct line *l, const char *reason)
+{
+	down_as(l, TRACE_ENDED_BY_US, reason);
+}
+
 static void down_by_error(struct line *l, int error)
 {
 	char text[96];
 
-	down(l, error == 0 ? "closed by the device" : strerror_r(-error, text, sizeof(text)));
+	down_as(l, TRACE_BROKEN,
+		error == 0 ? "closed by the device" : strerror_r(-error, text, sizeof(text)));
 }
 
 /* TCP */
@@ -255,7 +271,8 @@ static void on_lost(struct stream *s, int error)
 {
 	char text[96];
 
-	down(line_of_stream(s), stream_error_text(error, text, sizeof(text)));
+	down_as(line_of_stream(s), error == 0 ? TRACE_ENDED_BY_PEER : TRACE_BROKEN,
+		stream_error_text(error, text, sizeof(text)));
 }
 
 static void on_closed(struct stream *s)
@@ -324,6 +341,8 @@ static void rtu_open(struct line *l)
 	if (m->handle < 0) {
 		snprintf(text, sizeof(text), "cannot open the port: %s",
 			 strerror_r(-m->handle, why, sizeof(why)));
+		if (trace_is_on(&l->trace))
+			line_trace_closed(l, TRACE_BROKEN, text);
 		wait_and_retry(l, text);
 		return;
 	}
@@ -381,6 +400,13 @@ static void copy_stats(struct line *l)
 	counter_set(&out->bytes_sent, m->stats.bytes_sent);
 	counter_set(&out->bytes_received, m->stats.bytes_received);
 	counter_set(&out->suspended_devices, m->suspended_count);
+	bool is_dead = m->suspended_count > 0 && m->suspended_count == m->config.device_count;
+
+	if (UNLIKELY(is_dead != l->is_dead)) {
+		l->is_dead = is_dead;
+		if (is_dead && trace_is_on(&l->trace))
+			line_trace_incident(l);
+	}
 }
 
 void line_modbus_step(struct line *l)
@@ -562,6 +588,8 @@ int line_modbus_open(struct line *l)
 
 	rc = modbus_master_init(&m->master, &config, m->master_memory, memory_bytes,
 				turn_now(&l->sampler->turn));
+	if (rc == 0)
+		rc = line_trace_open(l);
 out:
 	free(devices);
 	if (rc < 0)
@@ -579,5 +607,7 @@ void line_modbus_close(struct line *l)
 	memory_free(m->fields);
 	memory_free(m->master_memory);
 	memory_free(m);
+	trace_close(l->trace.ring);
+	l->trace.ring = NULL;
 	l->modbus = NULL;
 }

@@ -13,6 +13,7 @@
 #include "core/definition.h"
 #include "core/histogram.h"
 #include "core/prng.h"
+#include "core/trace.h"
 #include "core/turn.h"
 #include "io/loop.h"
 #include "io/publisher.h"
@@ -26,6 +27,7 @@ struct sampler_config {
 	struct publisher *const *publisher_of_target; /* by target index */
 	const uint32_t *slot_of_target;               /* its number within that publisher */
 	uint64_t seed;                                /* for back-off jitter and the synthetic source */
+	struct trace_switch *trace;                   /* of the flight recorders */
 	bool only_count;                              /* as in struct publisher_config */
 };
 

@@ -103,6 +103,9 @@ struct net_send {
 };
 void loop_sendv(struct loop *l, int handle, struct iovec *iov, uint32_t iov_count, struct net_send *op);
 
+/* Where a connected handle is on this machine; 0 or -errno. */
+NODISCARD int loop_local_address(struct loop *l, int handle, struct net_address *out);
+
 /* No more will be sent; what is on the way arrives. Immediate. */
 void loop_shutdown(struct loop *l, int handle);
 

@@ -37,6 +37,12 @@ out_close:
 	return rc;
 }
 
+int loop_local_address(struct loop *l UNUSED, int handle, struct net_address *out)
+{
+	*out = (struct net_address){.size_bytes = sizeof(out->v6)};
+	return getsockname(handle, &out->any, &out->size_bytes) == -1 ? -errno : 0;
+}
+
 void loop_shutdown(struct loop *l UNUSED, int handle)
 {
 	(void)shutdown(handle, SHUT_WR); /* fails where the peer is gone: the receive says so */

@@ -16,6 +16,7 @@
 #include "core/metrics.h"
 #include "core/prng.h"
 #include "core/timers.h"
+#include "core/trace.h"
 #include "core/turn.h"
 #include "core/pace.h"
 #include "io/loop.h"
@@ -32,8 +33,9 @@ struct publisher_config {
 	const char *state_dir;                  /* where sessions are kept; NULL: nowhere */
 	struct publisher **publisher_of_target; /* for what is passed on; complete before the threads start */
 	const uint32_t *slot_of_target;
-	uint64_t seed;     /* for back-off jitter */
-	uint64_t drain_ns; /* at a stop: how long the rest may take to go out */
+	uint64_t seed;              /* for back-off jitter */
+	uint64_t drain_ns;          /* at a stop: how long the rest may take to go out */
+	struct trace_switch *trace; /* of the flight recorders */
 	bool only_count; /* nothing of the outside world is touched: opened to count its memory, then closed */
 };
 

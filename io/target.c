@@ -73,7 +73,8 @@ void target_link_down(struct target *t, enum target_state state, const char *rea
 		return;
 	if (target_state(t) == TARGET_CONNECTED) {
 		counter_add(&t->metrics.disconnects, 1); /* CONNECTED -> CLOSING */
-		t->tried_count = t->config->url_count;   /* a new pass, after a wait */
+		t->trace.incident = !t->parting;
+		t->tried_count = t->config->url_count; /* a new pass, after a wait */
 		if (mono_since(target_now(t), t->online_since) >= t->config->reconnect_stable_ns)
 			t->redirect_count = 0;
 	} else {
@@ -171,6 +172,7 @@ static void link_again(struct target *t)
 
 static void link_closed(struct target *t)
 {
+	target_trace_closed(t);
 	if (t->open)
 		target_batch_recover(t);
 	inbound_lost(&t->inbound, &t->session, target_now(t), turn_wall(&t->publisher->turn));
@@ -207,6 +209,7 @@ static void on_open(struct stream *s)
 
 	t->open = true;
 	t->sent_before_bytes = 0;
+	target_trace_opened(t);
 	if (t->config->password) {
 		int rc = config_secret(target_text(t, t->config->password), t->publisher->config.base_dir,
 				       secret, sizeof(secret), &secret_bytes);
@@ -299,6 +302,8 @@ static size_t on_received(struct stream *s, const uint8_t *data, size_t size_byt
 	struct bytes input = bytes;
 	struct mqtt_event e;
 
+	if (trace_is_on(&t->trace.source))
+		target_trace_received(t, bytes);
 	while (!t->close_when_sent && !t->closing &&
 	       mqtt_session_receive(&t->session, &input, target_now(t), &e)) {
 		switch (e.kind) {
@@ -354,6 +359,7 @@ static void on_lost(struct stream *s, int error)
 	struct target *t = target_of(s);
 	char text[160], why[96];
 
+	t->trace.end = error == 0 ? TRACE_ENDED_BY_PEER : TRACE_BROKEN;
 	if (t->close_when_sent && (t->parting || t->goes_first)) { /* as we wanted it */
 		t->closing = true;
 		t->link_deadline = MONO_NEVER;

@@ -96,6 +96,16 @@ struct target_thin {
 	_Atomic uint32_t held_told; /* messages in table and input, for others */
 };
 
+/* What the flight recorder knows of it; io/target_trace.c. */
+struct target_trace {
+	struct trace_source source;
+	uint64_t received_bytes; /* of the present connection: recorded so far, or passed over */
+	uint64_t sent_bytes;
+	enum trace_kind end;
+	bool garbled;  /* what comes in is no MQTT: recorded as it comes */
+	bool incident; /* it was connected, and is lost */
+};
+
 struct target {
 	struct publisher *publisher;
 	const struct cfg_target *config;
@@ -165,6 +175,7 @@ struct target {
 	bool hello_due, farewell_due;
 	bool farewell_said;
 	uint8_t *receive;
+	struct target_trace trace;
 	struct target_metrics metrics;
 	_Atomic bool wanted;       /* by any thread: shall it be connected? */
 	_Atomic uint32_t state;    /* enum target_state */

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/loss.h"
 #include "io/target_priv.h"
+#include "proto/mqtt_publish.h"
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
 
@@ -177,6 +178,21 @@ static void say_own(struct target *t, struct ring_record *rec, bool *due)
 		*due = false;
 }
 
+/* The headroom of records was sized without us. */
+void target_check_headroom(const struct target *t)
+{
+	const struct definitions *d = t->publisher->config.definitions;
+
+	for (uint32_t i = 0; i < d->channel_count; i++) {
+		const struct channel *ch = &d->channels[i];
+
+		ASSERT(ch->target_idx != t->cfg_idx ||
+		       mqtt_publish_headroom_bytes(t->session.config.version, ch->topic.size, ch->qos,
+						   t->props ? t->props[ch->local_idx].size : 0) <=
+			       ch->headroom_bytes);
+	}
+}
+
 /* Records that a lost connection left over. */
 static void fill_from_waiting(struct target *t)
 {
@@ -298,6 +314,8 @@ void target_pump(struct target *t)
 	counter_add(&t->metrics.sends, 1);
 	mqtt_session_sent(&t->session, target_now(t));
 	t->sent_before_bytes = t->stream.sent_bytes;
+	if (trace_is_on(&t->trace.source))
+		target_trace_sent(t);
 	stream_sendv(&t->stream, t->iov, t->iov_count);
 }
 

@@ -9,7 +9,6 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "io/target_priv.h"
-#include "proto/mqtt_publish.h"
 
 #define PATH_BYTES 4096
 
@@ -535,21 +534,6 @@ static int ring_in_file(struct target *t)
 	return 0;
 }
 
-/* The headroom of records was sized without us. */
-static void check_headroom(const struct target *t)
-{
-	const struct definitions *d = t->publisher->config.definitions;
-
-	for (uint32_t i = 0; i < d->channel_count; i++) {
-		const struct channel *ch = &d->channels[i];
-
-		ASSERT(ch->target_idx != t->cfg_idx ||
-		       mqtt_publish_headroom_bytes(t->session.config.version, ch->topic.size, ch->qos,
-						   t->props ? t->props[ch->local_idx].size : 0) <=
-			       ch->headroom_bytes);
-	}
-}
-
 int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_t slot)
 {
 	const struct cfg *c = p->config.cfg;
@@ -594,6 +578,8 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 		rc = ring_in_file(t);
 	if (rc == 0)
 		rc = target_replay_open(t);
+	if (rc == 0)
+		rc = target_trace_open(t);
 	if (rc < 0) {
 		target_close(t);
 		return rc;
@@ -606,7 +592,7 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 	ASSERT(rc == 0); /* the memory was made for as much, or more */
 	loss_init(t->losses, &t->metrics, target_now(t));
 	loss_unnumbered(t->losses, LOSS_OVERSIZED, t->ring_file.unfit_count, target_now(t), target_now(t));
-	check_headroom(t);
+	target_check_headroom(t);
 	stream_init(&t->stream, p->loop, &target_stream_user, t->receive, t->config->max_packet_bytes);
 	target_enter(t, t->enabled ? TARGET_CONNECTING : TARGET_DISABLED, "");
 	if (t->enabled)
@@ -632,6 +618,7 @@ void target_close(struct target *t)
 	memory_free(t->losses);
 	memory_free(t->replay.text);
 	target_thin_close(t);
+	trace_close(t->trace.source.ring);
 	memory_free(t->props);
 	memory_free(t->props_text);
 	memory_free(t->will_props);

@@ -121,6 +121,18 @@ struct ring_record *target_original(struct ring_record *rec);
 /* The same; an average's own memory is free again. */
 struct ring_record *target_thin_free(struct target *t, struct ring_record *rec);
 
+/* Aborts where a definition's records have too little room for their header. */
+void target_check_headroom(const struct target *t);
+
+/* io/target_trace.c: for the flight recorder. Each is asked for only while trace_is_on, but opened and closed. */
+NODISCARD int target_trace_open(struct target *t);
+void target_trace_opened(struct target *t);
+/* What is about to be sent, before any of it is. */
+void target_trace_sent(struct target *t);
+/* What has come in and is not consumed, as the stream has it. */
+void target_trace_received(struct target *t, struct bytes input);
+void target_trace_closed(struct target *t);
+
 /* io/target_place.c: where to go. */
 void target_place_from_list(struct target *t);
 /* The server has said where. False: it is not understood, or was followed too often. */

@@ -88,6 +88,7 @@ static int publishers_open(struct node *n, const char *base_dir, const char *sta
 			.slot_of_target = n->slot_of_target,
 			.seed = prng_next(prng),
 			.drain_ns = DRAIN_NS,
+			.trace = &n->trace,
 			.only_count = n->only_count,
 		};
 		int rc = publisher_open(&n->publishers[i], &config);
@@ -122,6 +123,7 @@ static int samplers_open(struct node *n, struct prng *prng, const char **why)
 			.publisher_of_target = n->publisher_of_target,
 			.slot_of_target = n->slot_of_target,
 			.seed = prng_next(prng),
+			.trace = &n->trace,
 			.only_count = n->only_count,
 		};
 		int rc = sampler_open(&n->samplers[i], &config);
@@ -167,6 +169,7 @@ static int parts_open(struct node *n, const char *base_dir, const char *state_di
 	int rc;
 
 	*why = "not enough memory";
+	trace_switch_init(&n->trace, c->trace_freezes, c->trace_after_ns);
 	memory_counts_clear();
 	memory_part_begin(MEMORY_NODE);
 	rc = arrays_open(n);

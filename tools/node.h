@@ -54,6 +54,7 @@ struct node {
 	bool *target_on, *package_on;            /* control thread: switches, by target and by package */
 	struct node_rates *rates;                /* control thread: by target */
 	struct mono rates_due;
+	struct trace_switch trace;
 	struct wall started;
 	bool only_count;
 };

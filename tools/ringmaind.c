@@ -146,6 +146,7 @@ static int check(const struct cfg *c, const char *path)
 	print_row("definitions", parts[MEMORY_DEFINITIONS], "topics, what was sent last");
 	print_row("tags", parts[MEMORY_TAGS], "latest values and names");
 	print_row("queues", parts[MEMORY_LOOPS], "io_uring's, of samplers and publishers");
+	print_row("trace", parts[MEMORY_TRACE], "the flight recorders");
 	print_row("node", parts[MEMORY_NODE], "what holds these together");
 	print_row("threads", b.threads, "stacks and log rings of samplers, publishers, sync");
 	print_row("control", b.control, "the control thread's stack, log ring, queue, lines of its clients");

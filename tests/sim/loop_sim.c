@@ -340,6 +340,19 @@ int loop_tcp_open(struct loop *l, const struct net_address *peer UNUSED, uint32_
 	return c->handle;
 }
 
+int loop_local_address(struct loop *l UNUSED, int handle, struct net_address *out)
+{
+	struct conn *c = conn_of(handle);
+
+	if (!c)
+		return -EBADF;
+	*out = (struct net_address){.size_bytes = sizeof(out->v4)};
+	out->v4.sin_family = AF_INET;
+	out->v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	out->v4.sin_port = htons((uint16_t)(40000 + handle % 20000));
+	return 0;
+}
+
 void loop_connect(struct loop *l, int handle, const struct net_address *peer, struct completion *done)
 {
 	struct conn *c = conn_of(handle);
