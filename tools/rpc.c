@@ -25,6 +25,12 @@ static const struct control_method methods[] = {
 	{"tags.unwatch", CONTROL_READ_ONLY, rpc_tags_unwatch},
 	{"metrics", CONTROL_READ_ONLY, rpc_metrics},
 	{"log.level", CONTROL_READ_ONLY, rpc_log_level},
+	{"trace.list", CONTROL_READ_ONLY, rpc_trace_list},
+	{"trace.start", CONTROL_OPERATOR, rpc_trace_start},
+	{"trace.stop", CONTROL_OPERATOR, rpc_trace_stop},
+	{"trace.freeze", CONTROL_OPERATOR, rpc_trace_freeze},
+	{"trace.resume", CONTROL_OPERATOR, rpc_trace_resume},
+	{"trace.read", CONTROL_OPERATOR, rpc_trace_read}, /* payloads are in it */
 	{"stop", CONTROL_OPERATOR, rpc_stop},
 };
 

@@ -16,9 +16,13 @@
  *     tags.watch    [pattern] [interval: ms]          then tags.update comes, until tags.unwatch
  *     metrics       [prefix] [limit] [offset] | describe: true
  *     log.level     [level]
+ *     trace.list    [names: names and patterns of targets and lines] [limit] [offset]
+ *     trace.start   names                             trace.stop      names
+ *     trace.freeze                                    trace.resume    all recorders stop, and go on
+ *     trace.read    source: of trace.list [from]      records as in core/trace.h, in hexadecimal
  *
  *           A pattern has * for any run of characters. Lists come in pages of at most RPC_PAGE_MAX; `next` is the offset
- *           of the following one. Setting log.level and buffers, stop, and what enables or disables are for operators;
+ *           of the following one. Setting log.level and buffers, stop, trace.* but its list, and what enables or disables are for operators;
  *           what those change is so until the next start.
  * Owner:    the control thread; the context outlives the control socket. Threads: that one. The parts of the node are
  *           read only through what their headers allow any thread: counters, shared texts, tags.

@@ -35,6 +35,12 @@ RPC_METHOD(rpc_tags_unwatch);
 RPC_METHOD(rpc_metrics);
 RPC_METHOD(rpc_log_level);
 RPC_METHOD(rpc_stop);
+RPC_METHOD(rpc_trace_list);
+RPC_METHOD(rpc_trace_start);
+RPC_METHOD(rpc_trace_stop);
+RPC_METHOD(rpc_trace_freeze);
+RPC_METHOD(rpc_trace_resume);
+RPC_METHOD(rpc_trace_read);
 
 /* All that a method takes, so that a mistyped name is an error; the list ends with NULL. */
 NODISCARD int rpc_params_only(const json_t *params, const char *const names[], struct jsonrpc_error *why);
