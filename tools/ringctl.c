@@ -8,12 +8,14 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/units.h"
 #include "tools/ctl_client.h"
 #include "tools/ctl_show.h"
 #include "tools/ctl_table.h"
+#include "tools/ctl_trace.h"
 #include "tools/version.h"
 
 enum exit_code {
@@ -41,6 +43,7 @@ static const char help[] =
 	"  watch [PATTERN]         values as they change, until Ctrl-C or --count N of them\n"
 	"  metrics [PREFIX]        every counter; --describe: what they mean\n"
 	"  log-level               error, warn, info or debug\n"
+	"  trace                   the flight recorders: what is recorded, how much there is\n"
 	"  version, help\n"
 	"\n"
 	"for root and the daemon's own user:\n"
@@ -55,6 +58,11 @@ static const char help[] =
 	"as\n"
 	"                          10MiB, TIME as 2h, 0 for no limit; until the next start\n"
 	"  log-level LEVEL         sets it\n"
+	"  trace NAME...           the last packets and frames of these targets and lines, or of a PATTERN\n"
+	"    --out FILE            as pcapng, for Wireshark; - is standard output\n"
+	"    --seconds N           only of the last N seconds\n"
+	"  trace --start NAME...   records them from now on, until the next start; --stop: no longer\n"
+	"  trace --freeze          stops all recorders; --resume: they go on\n"
 	"  stop                    ends the daemon in good order\n"
 	"\n"
 	"  -s, --socket PATH       control socket (default /run/ringmain/control.sock)\n"
@@ -65,7 +73,21 @@ static const char help[] =
 	"      3 the daemon cannot be reached, 4 it refused, 5 the output cannot be written\n";
 
 /* Options without a letter. */
-enum { COUNT = 256, DESCRIBE, PACKAGE, VERSION, MESSAGES, BYTES, MAX_AGE };
+enum {
+	COUNT = 256,
+	DESCRIBE,
+	PACKAGE,
+	VERSION,
+	MESSAGES,
+	BYTES,
+	MAX_AGE,
+	OUT,
+	LAST_SECONDS,
+	START,
+	STOP,
+	FREEZE,
+	RESUME,
+};
 
 struct options {
 	const char *socket;
@@ -75,6 +97,9 @@ struct options {
 	uint64_t messages, bytes, max_age_ns; /* UNSET */
 	uint32_t timeout_s;
 	uint64_t count; /* 0: no end */
+	const char *out;
+	uint64_t seconds; /* 0: all */
+	int trace;        /* START, STOP, FREEZE or RESUME; 0: none */
 	char **args;
 	int arg_count;
 };
@@ -159,6 +184,7 @@ static const struct verb verbs[] = {
 	{"watch", "tags.watch", 0, 1, "pattern", NULL, NULL},
 	{"metrics", "metrics", 0, 1, "prefix", "metrics", ctl_show_metrics},
 	{"log-level", "log.level", 0, 1, "level", NULL, ctl_show_level},
+	{"trace", "trace.list", 0, INT16_MAX, NULL, "sources", ctl_trace_show_list},
 	{"stop", "stop", 0, 0, NULL, NULL, ctl_show_stop},
 	{"version", "version", 0, 0, NULL, NULL, ctl_show_version},
 };
@@ -172,12 +198,35 @@ static const struct verb package_verbs[] = {
 /* What `buffer` does with limits. */
 static const struct verb buffer_set_verb = {"buffer", "buffer.set", 1, 1, "target", NULL, ctl_show_buffer};
 
+/* What `trace` does with one of its options. */
+static const struct {
+	int option;
+	struct verb verb;
+} trace_verbs[] = {
+	{START, {"trace", "trace.start", 1, INT16_MAX, NULL, NULL, ctl_trace_show_switched}},
+	{STOP, {"trace", "trace.stop", 1, INT16_MAX, NULL, NULL, ctl_trace_show_switched}},
+	{FREEZE, {"trace", "trace.freeze", 0, 0, NULL, NULL, ctl_trace_show_frozen}},
+	{RESUME, {"trace", "trace.resume", 0, 0, NULL, NULL, ctl_trace_show_frozen}},
+};
+
 static const struct verb *verb_find(const struct verb *list, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (!strcmp(list[i].name, name))
 			return &list[i];
 	return NULL;
+}
+
+static json_t *list_of(const struct options *o)
+{
+	json_t *names = json_array();
+
+	for (int i = 0; i < o->arg_count; i++)
+		if (json_array_append_new(names, json_string(o->args[i]))) {
+			json_decref(names);
+			return NULL;
+		}
+	return names;
 }
 
 /* Of `read`: one pattern, or names. */
@@ -187,13 +236,8 @@ static json_t *names_of(const struct options *o)
 
 	if (o->arg_count == 1 && strchr(o->args[0], '*'))
 		return json_pack("{s:s, s:i}", "pattern", o->args[0], "limit", 1000);
-	names = json_array();
-	for (int i = 0; i < o->arg_count; i++)
-		if (json_array_append_new(names, json_string(o->args[i]))) {
-			json_decref(names);
-			return NULL;
-		}
-	return json_pack("{s:o}", "names", names);
+	names = list_of(o);
+	return names ? json_pack("{s:o}", "names", names) : NULL;
 }
 
 /* Of `buffer` with limits. */
@@ -213,8 +257,14 @@ static json_t *limits_of(const struct options *o)
 /* NULL: an argument is not UTF-8. */
 static json_t *params_of(const struct verb *verb, const struct options *o)
 {
+	json_t *names;
+
 	if (!strcmp(verb->name, "read"))
 		return names_of(o);
+	if (!strcmp(verb->name, "trace") && o->arg_count) {
+		names = list_of(o);
+		return names ? json_pack("{s:o}", "names", names) : NULL;
+	}
 	if (verb == &buffer_set_verb)
 		return limits_of(o);
 	if (o->describe)
@@ -302,6 +352,54 @@ static enum exit_code run(const struct verb *verb, const struct options *o)
 	return code;
 }
 
+/* `trace NAME...`: records, to a file or as lines. */
+static enum exit_code trace_show(struct ctl_trace *t, const struct options *o)
+{
+	int rc;
+
+	ctl_trace_warn(t);
+	if (!o->out) {
+		ctl_trace_print(t, o->json);
+		return flushed(EXIT_DONE);
+	}
+	rc = ctl_trace_save(t, o->out);
+	if (rc < 0) {
+		fprintf(stderr, "ringctl: cannot write %s: %s\n", o->out, strerror(-rc));
+		return EXIT_OUTPUT;
+	}
+	if (strcmp(o->out, "-") != 0)
+		ctl_trace_print_saved(t, o->out, o->json);
+	return flushed(EXIT_DONE);
+}
+
+static enum exit_code trace(const struct options *o)
+{
+	json_t *names = list_of(o);
+	struct jsonrpc_error why = {0};
+	struct ctl_client c;
+	struct ctl_trace t;
+	enum exit_code code;
+	int rc;
+
+	if (!names)
+		return complain("an argument is not UTF-8", "");
+	if (o->out && !strcmp(o->out, "-") && isatty(STDOUT_FILENO)) {
+		json_decref(names);
+		return complain("a pcapng file is nothing for a terminal; name a file after --out", "");
+	}
+	rc = ctl_open(&c, o->socket, o->timeout_s * 1000);
+	if (rc < 0) {
+		json_decref(names);
+		return unreachable(o, rc);
+	}
+	rc = ctl_trace_fetch(&t, &c, names, o->seconds, &why);
+	code = rc < 0 ? failed(o, rc, &why) : trace_show(&t, o);
+	ctl_trace_free(&t);
+	ctl_close(&c);
+	json_decref(names);
+	return code;
+}
+
 /* --- arguments ------------------------------------------------------------------------------------------------------ */
 
 /* A number from 1 to max. */
@@ -348,6 +446,9 @@ static int options_parse(int argc, char **argv, struct options *o)
 		{"describe", no_argument, NULL, DESCRIBE}, {"version", no_argument, NULL, VERSION},
 		{"package", no_argument, NULL, PACKAGE},   {"messages", required_argument, NULL, MESSAGES},
 		{"bytes", required_argument, NULL, BYTES}, {"max-age", required_argument, NULL, MAX_AGE},
+		{"out", required_argument, NULL, OUT},     {"seconds", required_argument, NULL, LAST_SECONDS},
+		{"start", no_argument, NULL, START},       {"stop", no_argument, NULL, STOP},
+		{"freeze", no_argument, NULL, FREEZE},     {"resume", no_argument, NULL, RESUME},
 		{"help", no_argument, NULL, 'h'},          {0},
 	};
 	uint64_t number;
@@ -379,6 +480,20 @@ static int options_parse(int argc, char **argv, struct options *o)
 			if (!limit_parse(o, option))
 				return EXIT_USAGE + 1;
 			break;
+		case OUT: o->out = optarg; break;
+		case LAST_SECONDS:
+			if (!number_of(optarg, INT32_MAX, &o->seconds))
+				return complain("--seconds is a whole number from 1, not ", optarg) + 1;
+			break;
+		case START:
+		case STOP:
+		case FREEZE:
+		case RESUME:
+			if (o->trace && o->trace != option)
+				return complain("--start, --stop, --freeze and --resume go one by one", "") +
+				       1;
+			o->trace = option;
+			break;
 		case DESCRIBE: o->describe = true; break;
 		case PACKAGE: o->package = true; break;
 		case VERSION: puts("ringctl " RINGMAIN_VERSION); return EXIT_DONE + 1;
@@ -391,10 +506,34 @@ static int options_parse(int argc, char **argv, struct options *o)
 	return 0;
 }
 
+/* What `trace` does with these options; NULL: that has been said. Sets *fetches: it is trace(). */
+static const struct verb *trace_verb(const struct verb *verb, const struct options *o, bool *fetches)
+{
+	bool is_trace = !strcmp(verb->name, "trace");
+
+	if (!is_trace && (o->trace || o->out || o->seconds)) {
+		(void)complain("--out, --seconds, --start, --stop, --freeze and --resume go with trace, not "
+			       "with ",
+			       verb->name);
+		return NULL;
+	}
+	*fetches = is_trace && o->arg_count && !o->trace;
+	if ((o->out || o->seconds) && !*fetches) {
+		(void)complain("--out and --seconds go with the names of targets and lines: ",
+			       "trace NAME...");
+		return NULL;
+	}
+	for (size_t i = 0; i < ARRAY_COUNT(trace_verbs); i++)
+		if (o->trace == trace_verbs[i].option)
+			return &trace_verbs[i].verb;
+	return verb;
+}
+
 int main(int argc, char **argv)
 {
 	const struct verb *verb;
 	struct options o;
+	bool fetches;
 	int code = options_parse(argc, argv, &o);
 
 	if (code)
@@ -421,6 +560,9 @@ int main(int argc, char **argv)
 	}
 	o.args++;
 	o.arg_count--;
+	verb = trace_verb(verb, &o, &fetches);
+	if (!verb)
+		return EXIT_USAGE;
 	if (o.arg_count < verb->arg_min)
 		return complain(verb->name,
 				" what? Give a name; for tags, a pattern such as 'meter1.*' will do");
@@ -430,5 +572,5 @@ int main(int argc, char **argv)
 		return complain("--describe goes with metrics, not with ", verb->name);
 	if (o.count && strcmp(verb->name, "watch") != 0)
 		return complain("--count goes with watch, not with ", verb->name);
-	return run(verb, &o);
+	return fetches ? trace(&o) : run(verb, &o);
 }
