@@ -7,6 +7,7 @@ int line_open(struct line *l, struct sampler *s, uint32_t cfg_idx)
 	*l = (struct line){
 		.sampler = s,
 		.cfg_idx = cfg_idx,
+		.name = cfg_text(s->config.cfg, c->name),
 		.kind = c->kind,
 		.trace.channel_idx = (uint16_t)(s->config.cfg->target_count + cfg_idx),
 		.timer = {.owner_idx = (uint32_t)(l - s->lines)},

@@ -57,6 +57,7 @@ static_assert(CFG_TARGETS_MAX + CFG_LINES_MAX <= UINT16_MAX, "a recorder's chann
 struct line {
 	struct sampler *sampler;
 	uint32_t cfg_idx;
+	const char *name; /* of the configuration, at hand for the probes */
 	enum cfg_line_kind kind;
 	enum line_state state;
 	struct timer timer;

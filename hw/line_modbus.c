@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "core/memory.h"
+#include "core/probe.h"
 #include "hw/line.h"
 
 #define ACTIONS_A_STEP 1024u /* bound of one step; what is left is due again at once */
@@ -32,6 +33,7 @@ static void enter(struct line *l, enum line_state state, const char *reason)
 {
 	bool was_up = l->state == LINE_UP;
 
+	PROBE4(line__state, l->name, state, l->state, reason);
 	l->state = state;
 	line_tell(l, reason);
 	if (state == LINE_UP) {
@@ -572,6 +574,7 @@ int line_modbus_open(struct line *l)
 		goto out;
 	device_count = items_fill(l, devices);
 	const struct modbus_master_config config = {
+		.name = l->name,
 		.framing = is_tcp(l) ? MODBUS_FRAMING_TCP : MODBUS_FRAMING_RTU,
 		.outstanding_max = is_tcp(l) ? lc->outstanding_max : 1,
 		.timing = is_tcp(l) ? (struct modbus_rtu_timing){0}

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "core/memory.h"
+#include "core/probe.h"
 #include "hw/line.h"
 
 #define LOOP_SPARE_OPERATIONS 64
@@ -117,6 +118,7 @@ void sampler_step(struct sampler *s)
 
 		/* Set in this very turn, by something that came in: no deadline that could have been missed. */
 		if (late_ns > 0) {
+			PROBE2(sample__due, l->name, late_ns);
 			histogram_add(&s->lateness, late_ns);
 			histogram_add(&l->lateness, late_ns);
 		}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/probe.h"
 
 #define SECRET_BYTES_MAX 512
 #define FAREWELL_NS      (1 * NS_PER_S) /* how long the server may take to close after our DISCONNECT */
@@ -51,6 +52,7 @@ void target_enter(struct target *t, enum target_state state, const char *reason)
 		shared_text_set(&t->reason, reason);
 	shared_text_set(&t->url, url);
 	atomic_store_explicit(&t->state, (uint32_t)state, memory_order_relaxed);
+	PROBE5(target__state, t->name, state, was, url, reason);
 	if (state == TARGET_CONNECTED) {
 		LOG_STATE(level_of(t, LOG_LEVEL_INFO), "target", "name=%s state=connected url=%s",
 			  target_name(t), url);
@@ -254,6 +256,7 @@ static void on_released(struct target *t, const struct mqtt_event *e)
 {
 	struct ring_record *rec = e->token;
 
+	PROBE5(target__ack, t->name, t->ring, rec, rec->time_ns, e->code);
 	if (e->code < 0x80) {
 		counter_add(&t->metrics.acknowledged_messages, 1);
 	} else {
@@ -340,6 +343,7 @@ static void on_sent(struct stream *s, size_t size_bytes)
 {
 	struct target *t = target_of(s);
 
+	PROBE4(target__sent, t->name, t->ring, t->batch_count, size_bytes);
 	counter_add(&t->metrics.sent_bytes, size_bytes);
 	t->sent_before_bytes = s->sent_bytes;
 	target_batch_through(t, t->batch_count);

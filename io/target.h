@@ -109,6 +109,7 @@ struct target_trace {
 struct target {
 	struct publisher *publisher;
 	const struct cfg_target *config;
+	const char *name; /* of the configuration, at hand for the probes */
 	uint32_t cfg_idx;
 	uint32_t slot;
 	struct ring *ring;

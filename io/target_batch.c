@@ -5,6 +5,7 @@
 #include "core/carried.h"
 #include "core/log.h"
 #include "core/loss.h"
+#include "core/probe.h"
 #include "io/target_priv.h"
 #include "proto/mqtt_publish.h"
 
@@ -137,6 +138,7 @@ bool target_send_record(struct target *t, struct ring_record *rec)
 	if (rc > 0 && !own && t->session.store.shape.slot_bytes)
 		ring_done(t->ring,
 			  target_original(rec)); /* the session has it now: the next process finds it there */
+	PROBE6(target__message, t->name, t->ring, rec, rec->time_ns, m.qos, packet.size);
 	batch_add(t, rec, packet);
 	return true;
 }
@@ -166,6 +168,7 @@ static void resend(struct target *t)
 		if (rc == 0)
 			target_original(rec)->flags &= ~RING_RECORD_DONE;
 		rec->flags = (rec->flags & HOLDS_STAY) | HOLD_KERNEL | (rc > 0 ? HOLD_ACK : IS_QOS_0);
+		PROBE5(target__resend, t->name, t->ring, rec, packet_id, packet.size);
 		batch_add(t, rec, packet); /* INFLIGHT -> BATCH, again */
 	}
 }
@@ -316,6 +319,7 @@ void target_pump(struct target *t)
 	t->sent_before_bytes = t->stream.sent_bytes;
 	if (trace_is_on(&t->trace.source))
 		target_trace_sent(t);
+	PROBE4(target__send, t->name, t->ring, t->batch_count, t->control_bytes);
 	stream_sendv(&t->stream, t->iov, t->iov_count);
 }
 

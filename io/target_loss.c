@@ -10,6 +10,7 @@
 
 #include "core/carried.h"
 #include "core/loss.h"
+#include "core/probe.h"
 #include "core/time_text.h"
 #include "io/target_priv.h"
 
@@ -33,7 +34,8 @@ static bool is_about_losses(const struct target *t, const struct ring_record *re
 void target_lost(struct target *t, const struct ring_record *rec, enum loss_reason reason)
 {
 	if (rec == t->hello || rec == t->farewell)
-		return;          /* no sample of anything */
+		return; /* no sample of anything */
+	PROBE5(target__lost, t->name, t->ring, rec, rec->time_ns, reason);
 	if (rec->flags & IS_OWN) /* of an earlier process: its numbers are not ours */
 		loss_unnumbered(t->losses, reason, 1, (struct mono){.ns = rec->time_ns}, target_now(t));
 	else

@@ -542,6 +542,7 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 	*t = (struct target){
 		.publisher = p,
 		.config = &c->targets[cfg_idx],
+		.name = cfg_text(c, c->targets[cfg_idx].name),
 		.cfg_idx = cfg_idx,
 		.slot = slot,
 		.timer = {.owner_idx = slot},

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "core/probe.h"
+
 #define NOISE_MAX_NS NS_PER_S /* RTU: noise that does not end by then is a RESET */
 #define PROBE_REST   9u       /* after a probe that took T, none begins for 9 T */
 
@@ -217,6 +219,8 @@ static void send_request(struct modbus_master *m, uint32_t block_idx, bool probe
 	m->stats.requests++;
 	d->requests++;
 	m->stats.bytes_sent += frame.size;
+	PROBE6(modbus__request, m->config.name, d->config.unit, t->request.function, t->request.address,
+	       t->request.count, t->transaction_id);
 	*action = (struct modbus_action){.kind = MODBUS_ACTION_SEND, .block_idx = block_idx, .bytes = frame};
 }
 
@@ -320,6 +324,8 @@ static bool on_answer(struct modbus_master *m, struct modbus_transaction *t, str
 	end_transaction(m, t);
 	m->stats.responses++;
 	d->responses++;
+	PROBE6(modbus__response, m->config.name, d->config.unit, t->transaction_id, rc, response.exception,
+	       t->sent.ns);
 	if (rc == -EREMOTEIO)
 		return on_exception(m, t, response.exception, now, action);
 	unit_alive(m, d, now);
@@ -441,6 +447,8 @@ static bool tick_timeouts(struct modbus_master *m, struct mono now, struct modbu
 		end_transaction(m, t);
 		m->stats.timeouts++;
 		device_of(m, t->block_idx)->timeouts++;
+		PROBE5(modbus__timeout, m->config.name, device_of(m, t->block_idx)->config.unit,
+		       t->request.function, t->transaction_id, t->sent.ns);
 		if (t->probe)
 			m->probe_free_at = mono_add(now, PROBE_REST * mono_since(now, t->sent));
 		requeue(m, t->block_idx, now);

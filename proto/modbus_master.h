@@ -68,6 +68,7 @@ struct modbus_device_config {
 
 /* Zero means the default where one is named. */
 struct modbus_master_config {
+	const char *name; /* of the line, for the probes; borrowed, may be NULL */
 	enum modbus_framing framing;
 	uint32_t outstanding_max;        /* TCP: requests on the way at a time, 1..16, default 1; RTU: 1 */
 	struct modbus_rtu_timing timing; /* RTU */
