@@ -66,7 +66,7 @@ all: $(PROGRAMS:%=$B/%)
 DEPS_BUILD := gcc libc6-dev pkg-config liburing-dev libmodbus-dev libyaml-dev libjansson-dev libjemalloc-dev \
               systemtap-sdt-dev mosquitto mosquitto-clients
 DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format spin socat mbpoll tshark procps iproute2 libxml2-utils
-DEPS_PERF  := libck-dev valgrind linux-perf libmosquitto-dev libpaho-mqtt-dev
+DEPS_PERF  := libck-dev valgrind linux-perf bpftrace libmosquitto-dev libpaho-mqtt-dev
 .PHONY: deps
 deps: build/.deps-test build/.deps-perf build/ejabberd/.unpacked
 
@@ -222,9 +222,14 @@ $(RECORDER): tests/e2e/recorder.c $(FLAGS_STAMP)
 check-style: build/.deps-test
 	@tests/style
 
-## check: style, unit tests, simulation seeds (under 60 s)
+## check-probes: the static probes of the program against their documentation, and the scripts against both
+.PHONY: check-probes
+check-probes: $B/ringmaind
+	@tests/probes $B/ringmaind '$(CC)'
+
+## check: style, unit tests, probes, simulation seeds (under 60 s)
 .PHONY: check
-check: check-style all unit
+check: check-style all unit check-probes
 	@$(MAKE) --no-print-directory sim SEEDS=100
 
 ## test: everything that must hold before a change lands
