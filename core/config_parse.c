@@ -213,7 +213,6 @@ static void read_targets(struct config_build *b)
 	config_read_networks(b);
 	config_check_clients(b);
 	config_check_paths(b);
-	config_check_threads(b);
 }
 
 /* The device that a synthetic line makes, with tags t0, t1 ... */
@@ -439,6 +438,8 @@ static void read_sections(struct config_build *b)
 		read_targets(b);
 	if (b->rc == 0)
 		read_lines(b);
+	if (b->rc == 0)
+		config_check_threads(b); /* both sides are there now */
 	if (b->rc == 0)
 		read_devices(b);
 	if (b->rc == 0)

@@ -834,3 +834,32 @@ TEST(a_target_has_room_for_64_samplers_and_publishers)
 	expect_mistake(many_writers(64, "buffer: {loss_topic: lost}", ""), "room for 64;");
 	expect_mistake(many_writers(64, "buffer: {path: p.ring}", ""), "room for 63 with a `path`;");
 }
+
+/* So many of each, all of one thread. */
+static const char *many_links(uint32_t line_count, uint32_t target_count)
+{
+	static char yaml[512u << 10];
+	size_t at = 0;
+
+#define ADD(...) at += (size_t)snprintf(yaml + at, sizeof(yaml) - at, __VA_ARGS__)
+	ADD("node: n\ntargets:\n");
+	for (uint32_t i = 0; i < target_count; i++)
+		ADD("  - {name: t%u, url: 'mqtt://x'}\n", i);
+	ADD("lines:\n");
+	for (uint32_t i = 0; i < line_count; i++)
+		ADD("  - {name: l%u, modbus_tcp: {address: 'a:1'}}\n", i);
+#undef ADD
+	EXPECT(at < sizeof(yaml) - 1);
+	return yaml;
+}
+
+/* More than its io_uring has operations for would be lost again and again. */
+TEST(a_thread_has_4000_lines_or_targets_at_most)
+{
+	EXPECT_EQ(parse(many_links(CFG_LINES_PER_SAMPLER, CFG_TARGETS_PER_PUBLISHER)), 0);
+	config_free(c);
+	expect_mistake(many_links(CFG_LINES_PER_SAMPLER + 1, 1),
+		       "a sampler has at most 4000 lines; add another");
+	expect_mistake(many_links(1, CFG_TARGETS_PER_PUBLISHER + 1),
+		       "a publisher has at most 4000 targets; add");
+}
