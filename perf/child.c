@@ -30,8 +30,9 @@ static void beside_us(const char *name, char *out, size_t size_bytes)
 		rig_fail(name, ENOENT);
 }
 
-pid_t child_start(const char *const argv[], int32_t cpu)
+pid_t child_start_logged(const char *const argv[], int32_t cpu, int log_fd)
 {
+	posix_spawn_file_actions_t actions;
 	char path[PATH_MAX];
 	pid_t pid;
 	int rc;
@@ -40,7 +41,12 @@ pid_t child_start(const char *const argv[], int32_t cpu)
 		beside_us(argv[0] + 2, path, sizeof(path));
 	else
 		snprintf(path, sizeof(path), "%s", argv[0]);
-	rc = posix_spawnp(&pid, path, NULL, NULL, (char *const *)(uintptr_t)argv, environ);
+	rc = posix_spawn_file_actions_init(&actions);
+	if (rc == 0 && log_fd != STDERR_FILENO)
+		rc = posix_spawn_file_actions_adddup2(&actions, log_fd, STDERR_FILENO);
+	if (rc == 0)
+		rc = posix_spawnp(&pid, path, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+	(void)posix_spawn_file_actions_destroy(&actions);
 	if (rc != 0)
 		rig_fail(path, rc);
 	if (cpu >= 0) {
@@ -51,6 +57,11 @@ pid_t child_start(const char *const argv[], int32_t cpu)
 		(void)sched_setaffinity(pid, sizeof(set), &set); /* before it has threads */
 	}
 	return pid;
+}
+
+pid_t child_start(const char *const argv[], int32_t cpu)
+{
+	return child_start_logged(argv, cpu, STDERR_FILENO);
 }
 
 uint64_t child_cpu_ns(pid_t pid)

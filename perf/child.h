@@ -13,6 +13,8 @@
 
 /* argv[0] is a path, a name in $PATH, or, beginning with "./", a program that lies beside the calling one. cpu -1: any. */
 pid_t child_start(const char *const argv[], int32_t cpu);
+/* The same; its standard error goes to log_fd. */
+pid_t child_start_logged(const char *const argv[], int32_t cpu, int log_fd);
 uint64_t child_cpu_ns(pid_t pid);
 bool child_has_ended(pid_t pid);
 void child_end(pid_t pid);
