@@ -23,7 +23,10 @@
 #define EXIT_OTHER  1
 #define EXIT_CONFIG 2
 
-#define CONTROL_TURN_NS (50 * NS_PER_MS) /* how long a log line may wait */
+/* How long a log line may wait: the first one longer, so that a daemon at rest sleeps; while there are more, they must not fill
+ * the rings that they wait in. */
+#define CONTROL_TURN_NS (50 * NS_PER_MS)
+#define CONTROL_REST_NS (250 * NS_PER_MS)
 
 /* For jemalloc, which reads it before main(). What is configured does not come from it (core/memory.h); what the control thread
  * asks for comes and goes, and the resident size is to stay what --check says: one arena, no caches, pages given back at once. */
@@ -241,11 +244,12 @@ static int run(struct node *n, struct control *control, struct loop *loop)
 {
 	while (!atomic_load_explicit(&signal_seen, memory_order_relaxed) && !node_failed(n)) {
 		struct mono now = clock_mono();
+		uint64_t turn_ns;
 
 		control_tick(control, now);
 		node_tick(n, now);
-		log_drain(STDERR_FILENO);
-		if (loop_run(loop, mono_min(control_deadline(control), mono_add(now, CONTROL_TURN_NS))) < 0)
+		turn_ns = log_drain(STDERR_FILENO) > 0 ? CONTROL_TURN_NS : CONTROL_REST_NS;
+		if (loop_run(loop, mono_min(control_deadline(control), mono_add(now, turn_ns))) < 0)
 			return EXIT_OTHER;
 	}
 	return node_failed(n) ? EXIT_OTHER : 0;
