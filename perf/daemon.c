@@ -223,7 +223,8 @@ static bool thread_read(pid_t pid, pid_t tid, struct daemon_thread *out)
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", pid, tid);
 	if (!read_text(path, text, sizeof(text)))
 		return false;
-	snprintf(out->name, sizeof(out->name), "%.*s", (int)strcspn(text, "\n"), text);
+	snprintf(out->name, sizeof(out->name), "%.*s", tid == pid ? 7 : (int)strcspn(text, "\n"),
+		 tid == pid ? "control" : text);
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
 	if (!read_text(path, text, sizeof(text)))
 		return false;
