@@ -22,6 +22,21 @@
 NODISCARD int mqtt_decode(struct bytes in, enum mqtt_version v, enum mqtt_side from,
 			  uint32_t max_packet_bytes, struct mqtt_packet *out, struct mqtt_error *err);
 
+/* True: `in` begins with an acknowledgement of MQTT_SUCCESS_BYTES, as nearly all are: what mqtt_decode would say, without
+ * the rest of a packet. False: anything else, ask mqtt_decode. */
+NODISCARD static inline bool mqtt_decode_success(struct bytes in, enum mqtt_type *type, uint16_t *packet_id)
+{
+	if (in.size < MQTT_SUCCESS_BYTES || in.ptr[1] != MQTT_SUCCESS_BYTES - 2)
+		return false;
+	*type = (enum mqtt_type)(in.ptr[0] >> 4);
+	*packet_id = (uint16_t)(in.ptr[2] << 8 | in.ptr[3]);
+	if (*packet_id == 0)
+		return false;
+	if (*type == MQTT_PUBREL)
+		return (in.ptr[0] & 0xf) == 2;
+	return (in.ptr[0] & 0xf) == 0 && *type >= MQTT_PUBACK && *type <= MQTT_PUBCOMP;
+}
+
 /* For a server: the version that the CONNECT at the start of `in` speaks. 1 and *out; 0: incomplete;
  * -EPROTO. */
 NODISCARD int mqtt_connect_version(struct bytes in, enum mqtt_version *out, struct mqtt_error *err);

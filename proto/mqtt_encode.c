@@ -161,6 +161,20 @@ int mqtt_encode_publish(struct writer *w, enum mqtt_version v, enum mqtt_side fr
 	return finish(w, start, v, from);
 }
 
+int mqtt_encode_success(struct writer *w, enum mqtt_type type, uint16_t packet_id)
+{
+	ASSERT(type >= MQTT_PUBACK);
+	ASSERT(type <= MQTT_PUBCOMP);
+	if (packet_id == 0)
+		return -EINVAL;
+	if (w->failed || writer_left(w) < MQTT_SUCCESS_BYTES)
+		return -ENOSPC;
+	write_u8(w, (uint8_t)(type << 4 | (type == MQTT_PUBREL ? 2 : 0)));
+	write_u8(w, MQTT_SUCCESS_BYTES - 2);
+	write_u16(w, packet_id);
+	return MQTT_SUCCESS_BYTES;
+}
+
 int mqtt_encode_ack(struct writer *w, enum mqtt_version v, enum mqtt_type type, const struct mqtt_ack *p)
 {
 	struct need n = {.bytes = 2};
@@ -172,7 +186,9 @@ int mqtt_encode_ack(struct writer *w, enum mqtt_version v, enum mqtt_type type, 
 	ASSERT(type <= MQTT_PUBCOMP);
 	has_props = v == MQTT_5 && (p->props.present || p->props.raw.size);
 	has_code = v == MQTT_5 && (p->code != MQTT_SUCCESS || has_props);
-	n.bytes += has_code;
+	if (!has_code)
+		return mqtt_encode_success(w, type, p->packet_id);
+	n.bytes += 1;
 	if (has_props)
 		n.props_bytes = need_props(&n, v, &p->props);
 	if (p->packet_id == 0)
@@ -181,9 +197,6 @@ int mqtt_encode_ack(struct writer *w, enum mqtt_version v, enum mqtt_type type, 
 	if (result)
 		return result;
 	write_u16(w, p->packet_id);
-	if (!has_code)
-		return (int)(w->at -
-			     start); /* nothing else could be wrong with it: the data path ends here */
 	write_u8(w, p->code);
 	if (has_props)
 		write_props(w, v, &p->props, n.props_bytes);

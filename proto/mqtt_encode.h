@@ -25,6 +25,8 @@ NODISCARD int mqtt_encode_publish(struct writer *w, enum mqtt_version v, enum mq
  * bytes. */
 NODISCARD int mqtt_encode_ack(struct writer *w, enum mqtt_version v, enum mqtt_type type,
 			      const struct mqtt_ack *p);
+/* The same for success without properties. */
+NODISCARD int mqtt_encode_success(struct writer *w, enum mqtt_type type, uint16_t packet_id);
 NODISCARD int mqtt_encode_subscribe(struct writer *w, enum mqtt_version v, const struct mqtt_subscribe *p);
 NODISCARD int mqtt_encode_suback(struct writer *w, enum mqtt_version v, const struct mqtt_suback *p);
 NODISCARD int mqtt_encode_unsubscribe(struct writer *w, enum mqtt_version v, const struct mqtt_subscribe *p);

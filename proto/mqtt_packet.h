@@ -53,6 +53,8 @@ struct mqtt_publish {
 };
 
 /* PUBACK, PUBREC, PUBREL, PUBCOMP. */
+#define MQTT_SUCCESS_BYTES 4 /* a whole acknowledgement without reason code and properties: success */
+
 struct mqtt_ack {
 	uint16_t packet_id;
 	uint8_t code;

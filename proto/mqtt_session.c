@@ -8,7 +8,6 @@
 #include "proto/mqtt_encode.h"
 
 #define OUTBOX_SPARE_BYTES 2048
-#define ACK_BYTES          4 /* without a reason code, which is one more */
 #define DISCONNECT_BYTES   2 /* the same */
 
 /* --- set-up ------------------------------------------------------------------------------------------------ */
@@ -55,11 +54,16 @@ void mqtt_session_init(struct mqtt_session *s, const struct mqtt_session_config 
 
 void session_write_ack(struct mqtt_session *s, enum mqtt_type type, uint16_t packet_id, enum mqtt_reason code)
 {
-	bool has_code = session_is_v5(s) && s->server.max_packet_bytes > ACK_BYTES; /* [MQTT-3.2.2-15] */
 	struct writer w = session_outbox(s);
-	struct mqtt_ack ack = {.packet_id = packet_id, .code = has_code ? (uint8_t)code : 0};
 
-	session_outbox_add(s, mqtt_encode_ack(&w, s->config.version, type, &ack));
+	if (code == MQTT_SUCCESS || !session_is_v5(s) ||
+	    s->server.max_packet_bytes <= MQTT_SUCCESS_BYTES) { /* [MQTT-3.2.2-15] */
+		session_outbox_add(s, mqtt_encode_success(&w, type, packet_id));
+		return;
+	}
+	session_outbox_add(
+		s, mqtt_encode_ack(&w, s->config.version, type,
+				   &(struct mqtt_ack){.packet_id = packet_id, .code = (uint8_t)code}));
 }
 
 void session_say(struct mqtt_session *s, const char *format, ...)
@@ -274,7 +278,7 @@ static bool on_connack(struct mqtt_session *s, const struct mqtt_connack *c, str
 		return session_peer_failed(s, MQTT_PROTOCOL_ERROR,
 					   "an authentication method that we did not ask for", event);
 	limits_take(s, &c->props);
-	if (s->server.max_packet_bytes < ACK_BYTES) {
+	if (s->server.max_packet_bytes < MQTT_SUCCESS_BYTES) {
 		session_say(s,
 			    "the server's maximum packet size of %u bytes has no room for an acknowledgement",
 			    s->server.max_packet_bytes);
@@ -352,6 +356,18 @@ bool mqtt_session_refusal_is_lasting(const struct mqtt_session *s)
 /* --- input ---------------------------------------------------------------------------------------------------- */
 
 /* One packet. True: *event is to be performed. */
+static bool on_ack(struct mqtt_session *s, enum mqtt_type type, uint16_t packet_id, uint8_t code,
+		   struct mqtt_event *event)
+{
+	switch (type) {
+	case MQTT_PUBACK: return session_on_puback(s, packet_id, code, event);
+	case MQTT_PUBREC: return session_on_pubrec(s, packet_id, code, event);
+	case MQTT_PUBCOMP: return session_on_pubcomp(s, packet_id, event);
+	case MQTT_PUBREL: session_on_pubrel(s, packet_id); return false;
+	default: UNREACHABLE(); /* the callers know that it is one of the four */
+	}
+}
+
 static bool on_packet(struct mqtt_session *s, const struct mqtt_packet *p, struct mono now,
 		      struct mqtt_event *event)
 {
@@ -363,10 +379,10 @@ static bool on_packet(struct mqtt_session *s, const struct mqtt_packet *p, struc
 	}
 	switch (p->type) {
 	case MQTT_PUBLISH: return session_on_publish(s, &p->publish, event);
-	case MQTT_PUBACK: return session_on_puback(s, &p->ack, event);
-	case MQTT_PUBREC: return session_on_pubrec(s, &p->ack, event);
-	case MQTT_PUBREL: session_on_pubrel(s, &p->ack); return false;
-	case MQTT_PUBCOMP: return session_on_pubcomp(s, &p->ack, event);
+	case MQTT_PUBACK:
+	case MQTT_PUBREC:
+	case MQTT_PUBREL:
+	case MQTT_PUBCOMP: return on_ack(s, p->type, p->ack.packet_id, p->ack.code, event);
 	case MQTT_PINGRESP: s->ping_deadline = MONO_NEVER; return false;
 	case MQTT_DISCONNECT: return on_disconnect(s, &p->goodbye, event);
 	case MQTT_CONNACK: return session_peer_failed(s, MQTT_PROTOCOL_ERROR, "a second CONNACK", event);
@@ -388,6 +404,8 @@ bool mqtt_session_receive(struct mqtt_session *s, struct bytes *input, struct mo
 {
 	struct mqtt_packet packet;
 	struct mqtt_error error;
+	enum mqtt_type type;
+	uint16_t packet_id;
 
 	if (input->size) {
 		s->last_received = now;
@@ -402,6 +420,12 @@ bool mqtt_session_receive(struct mqtt_session *s, struct bytes *input, struct mo
 			n = (int)min_size(input->size, s->skip_bytes);
 			s->skip_bytes -= (uint32_t)n;
 			*input = bytes_of(input->ptr + n, input->size - (size_t)n);
+			continue;
+		}
+		if (s->state == MQTT_SESSION_ONLINE && mqtt_decode_success(*input, &type, &packet_id)) {
+			*input = bytes_of(input->ptr + MQTT_SUCCESS_BYTES, input->size - MQTT_SUCCESS_BYTES);
+			if (on_ack(s, type, packet_id, MQTT_SUCCESS, event))
+				return true;
 			continue;
 		}
 		n = mqtt_decode(*input, s->config.version, MQTT_SERVER, s->config.max_packet_bytes, &packet,

@@ -115,6 +115,7 @@ enum mqtt_event_kind {
 	MQTT_EVENT_CLOSE, /* send the outbox, then close; mqtt_session_reason() says why */
 };
 
+/* Only the fields that are named beside its kind are set. */
 struct mqtt_event {
 	enum mqtt_event_kind kind;
 	bool session_present;

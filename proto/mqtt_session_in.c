@@ -129,12 +129,12 @@ int session_skip_publish(struct mqtt_session *s, struct bytes *input, struct mqt
 	return 1;
 }
 
-void session_on_pubrel(struct mqtt_session *s, const struct mqtt_ack *ack)
+void session_on_pubrel(struct mqtt_session *s, uint16_t packet_id)
 {
-	bool known = mqtt_store_inbound_has(&s->store, ack->packet_id);
+	bool known = mqtt_store_inbound_has(&s->store, packet_id);
 
 	if (known)
-		mqtt_store_inbound_remove(&s->store, ack->packet_id);
-	session_write_ack(s, MQTT_PUBCOMP, ack->packet_id,
+		mqtt_store_inbound_remove(&s->store, packet_id);
+	session_write_ack(s, MQTT_PUBCOMP, packet_id,
 			  known ? MQTT_SUCCESS : MQTT_PACKET_IDENTIFIER_NOT_FOUND); /* [MQTT-4.3.3-11] */
 }

@@ -26,13 +26,15 @@ static void entry_done(struct mqtt_session *s, uint16_t id)
 
 static bool released(struct mqtt_event *event, void *token, uint8_t code)
 {
-	*event = (struct mqtt_event){.kind = MQTT_EVENT_RELEASED, .token = token, .code = code};
+	event->kind = MQTT_EVENT_RELEASED;
+	event->token = token;
+	event->code = code;
 	return true;
 }
 
-bool session_on_puback(struct mqtt_session *s, const struct mqtt_ack *ack, struct mqtt_event *event)
+bool session_on_puback(struct mqtt_session *s, uint16_t packet_id, uint8_t code, struct mqtt_event *event)
 {
-	struct mqtt_inflight_entry *e = mqtt_inflight_find(&s->inflight, ack->packet_id);
+	struct mqtt_inflight_entry *e = mqtt_inflight_find(&s->inflight, packet_id);
 
 	if (!e)
 		return false; /* of a session that is gone: nothing to do */
@@ -40,50 +42,50 @@ bool session_on_puback(struct mqtt_session *s, const struct mqtt_ack *ack, struc
 		return session_peer_failed(s, MQTT_PROTOCOL_ERROR, "PUBACK for a QoS 2 message", event);
 	void *token = e->token;
 
-	entry_done(s, ack->packet_id); /* PUBLISHED_1 -> FREE */
-	return released(event, token, ack->code);
+	entry_done(s, packet_id); /* PUBLISHED_1 -> FREE */
+	return released(event, token, code);
 }
 
-bool session_on_pubrec(struct mqtt_session *s, const struct mqtt_ack *ack, struct mqtt_event *event)
+bool session_on_pubrec(struct mqtt_session *s, uint16_t packet_id, uint8_t code, struct mqtt_event *event)
 {
-	struct mqtt_inflight_entry *e = mqtt_inflight_find(&s->inflight, ack->packet_id);
+	struct mqtt_inflight_entry *e = mqtt_inflight_find(&s->inflight, packet_id);
 
 	if (!e) {
-		if (ack->code < 0x80)
-			session_write_ack(s, MQTT_PUBREL, ack->packet_id, MQTT_PACKET_IDENTIFIER_NOT_FOUND);
+		if (code < 0x80)
+			session_write_ack(s, MQTT_PUBREL, packet_id, MQTT_PACKET_IDENTIFIER_NOT_FOUND);
 		return false;
 	}
 	if (e->state == MQTT_INFLIGHT_PUBLISHED_1)
 		return session_peer_failed(s, MQTT_PROTOCOL_ERROR, "PUBREC for a QoS 1 message", event);
 	void *token = e->token;
 
-	if (ack->code >= 0x80) { /* refused: that is the end of it, no PUBREL (4.3.3) */
+	if (code >= 0x80) { /* refused: that is the end of it, no PUBREL (4.3.3) */
 		bool first = e->state == MQTT_INFLIGHT_PUBLISHED_2;
 
-		entry_done(s, ack->packet_id); /* PUBLISHED_2 -> FREE, refused */
-		return first && released(event, token, ack->code);
+		entry_done(s, packet_id); /* PUBLISHED_2 -> FREE, refused */
+		return first && released(event, token, code);
 	}
-	session_write_ack(s, MQTT_PUBREL, ack->packet_id,
+	session_write_ack(s, MQTT_PUBREL, packet_id,
 			  MQTT_SUCCESS); /* [MQTT-4.3.3-4], also for a repeated one */
 	if (e->state == MQTT_INFLIGHT_RELEASED)
 		return false;
-	if (s->resend_next == ack->packet_id) /* its PUBREL has just gone out */
+	if (s->resend_next == packet_id) /* its PUBREL has just gone out */
 		s->resend_next = s->resend_next == s->resend_newest ? 0 : e->newer;
 	e->state = MQTT_INFLIGHT_RELEASED; /* PUBLISHED_2 -> RELEASED */
 	e->token = NULL;
-	mqtt_store_set(&s->store, ack->packet_id, MQTT_INFLIGHT_RELEASED);
-	return released(event, token, ack->code);
+	mqtt_store_set(&s->store, packet_id, MQTT_INFLIGHT_RELEASED);
+	return released(event, token, code);
 }
 
-bool session_on_pubcomp(struct mqtt_session *s, const struct mqtt_ack *ack, struct mqtt_event *event)
+bool session_on_pubcomp(struct mqtt_session *s, uint16_t packet_id, struct mqtt_event *event)
 {
-	struct mqtt_inflight_entry *e = mqtt_inflight_find(&s->inflight, ack->packet_id);
+	struct mqtt_inflight_entry *e = mqtt_inflight_find(&s->inflight, packet_id);
 
 	if (!e)
 		return false;
 	if (e->state != MQTT_INFLIGHT_RELEASED)
 		return session_peer_failed(s, MQTT_PROTOCOL_ERROR, "PUBCOMP before PUBREC", event);
-	entry_done(s, ack->packet_id); /* RELEASED -> FREE */
+	entry_done(s, packet_id); /* RELEASED -> FREE */
 	return false;
 }
 

@@ -35,16 +35,16 @@ bool session_peer_failed(struct mqtt_session *s, enum mqtt_reason code, const ch
 			 struct mqtt_event *event);
 
 /* mqtt_session_out.c: acknowledgements of ours; true: *event. A new connection: what is in flight, and how much more may. */
-bool session_on_puback(struct mqtt_session *s, const struct mqtt_ack *ack, struct mqtt_event *event);
-bool session_on_pubrec(struct mqtt_session *s, const struct mqtt_ack *ack, struct mqtt_event *event);
-bool session_on_pubcomp(struct mqtt_session *s, const struct mqtt_ack *ack, struct mqtt_event *event);
+bool session_on_puback(struct mqtt_session *s, uint16_t packet_id, uint8_t code, struct mqtt_event *event);
+bool session_on_pubrec(struct mqtt_session *s, uint16_t packet_id, uint8_t code, struct mqtt_event *event);
+bool session_on_pubcomp(struct mqtt_session *s, uint16_t packet_id, struct mqtt_event *event);
 void session_out_restore(struct mqtt_session *s);
 void session_out_begin(struct mqtt_session *s, bool session_present);
 
 /* mqtt_session_in.c: the server's messages. */
 bool session_on_publish(struct mqtt_session *s, const struct mqtt_publish *p, struct mqtt_event *event);
 int session_skip_publish(struct mqtt_session *s, struct bytes *input, struct mqtt_event *event);
-void session_on_pubrel(struct mqtt_session *s, const struct mqtt_ack *ack);
+void session_on_pubrel(struct mqtt_session *s, uint16_t packet_id);
 void session_in_begin(struct mqtt_session *s, bool session_present);
 
 /* mqtt_session_subscribe.c */
