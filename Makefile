@@ -252,9 +252,10 @@ $B/perf/%: $B/obj/perf/%.o $(PERF_OBJ) $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Other clients, each a program of its own with nothing of ours in it: Paho's licence does not admit it.
-PEERS := $B/perf/peer_mosquitto $B/perf/peer_paho
+PEERS := $B/perf/peer_mosquitto $B/perf/peer_paho $B/perf/peer_libmodbus
 $B/perf/peer_mosquitto: LDLIBS = -lmosquitto
 $B/perf/peer_paho: LDLIBS = -lpaho-mqtt3c
+$B/perf/peer_libmodbus: LDLIBS = -lmodbus
 $(PEERS): $B/perf/%: $B/obj/perf/%.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
