@@ -140,7 +140,9 @@ void trace_bytes(struct trace_source *s, enum trace_kind kind, struct mono now, 
 		 uint32_t acknowledged, struct bytes kept, uint32_t length_bytes)
 {
 	struct trace_ring *r = s->ring;
-	uint64_t count = HEAD_WORDS + words_of(s->endpoint_bytes) + words_of(kept.size);
+	uint32_t note_count = r->note_count;
+	uint64_t count = HEAD_WORDS + words_of(s->endpoint_bytes) + words_of(kept.size) +
+			 words_of(note_count * sizeof(r->notes[0]));
 	const struct trace_record head = {
 		.size_bytes = (uint32_t)(count * WORD_BYTES),
 		.kind = (uint8_t)kind,
@@ -150,11 +152,13 @@ void trace_bytes(struct trace_source *s, enum trace_kind kind, struct mono now, 
 		.sequence = sequence,
 		.acknowledged = acknowledged,
 		.length_bytes = length_bytes,
-		.kept_bytes = (uint32_t)kept.size,
+		.kept_bytes = (uint16_t)kept.size,
+		.note_count = (uint16_t)note_count,
 	};
 
 	ASSERT(kept.size <= TRACE_SEGMENT_BYTES);
 	ASSERT(count <= WORDS_MAX);
+	r->note_count = 0;
 	if (now.ns > trace_until(r->shared).ns)
 		return;
 	uint64_t made = atomic_load_explicit(&r->made, memory_order_relaxed);
@@ -163,7 +167,8 @@ void trace_bytes(struct trace_source *s, enum trace_kind kind, struct mono now, 
 	room_make(r, made, count);
 	idx = words_put(r, idx, &head, sizeof(head));
 	idx = words_put(r, idx, s->endpoints, s->endpoint_bytes);
-	(void)words_put(r, idx, kept.ptr, kept.size);
+	idx = words_put(r, idx, kept.ptr, kept.size);
+	(void)words_put(r, idx, r->notes, note_count * sizeof(r->notes[0]));
 	atomic_store_explicit(&r->record_count,
 			      atomic_load_explicit(&r->record_count, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
@@ -252,18 +257,29 @@ struct trace_counts trace_counts(const struct trace_ring *r)
 
 bool trace_next(struct bytes *input, struct trace_record *head, struct bytes *endpoints, struct bytes *kept)
 {
+	struct bytes notes;
+
+	return trace_next_noted(input, head, endpoints, kept, &notes);
+}
+
+bool trace_next_noted(struct bytes *input, struct trace_record *head, struct bytes *endpoints,
+		      struct bytes *kept, struct bytes *notes)
+{
 	if (input->size < sizeof(*head))
 		return false;
 	memcpy(head, input->ptr, sizeof(*head));
 	uint64_t endpoint_bytes = words_of(head->endpoint_bytes) * WORD_BYTES;
 	uint64_t kept_bytes = words_of(head->kept_bytes) * WORD_BYTES;
+	uint64_t note_bytes = head->note_count * sizeof(uint32_t);
 
 	if (head->size_bytes > input->size || head->kind >= TRACE_KIND_COUNT ||
-	    head->size_bytes != sizeof(*head) + endpoint_bytes + kept_bytes ||
+	    head->size_bytes !=
+		    sizeof(*head) + endpoint_bytes + kept_bytes + words_of(note_bytes) * WORD_BYTES ||
 	    (head->endpoint_bytes != 0 && head->endpoint_bytes != 12 && head->endpoint_bytes != 36))
 		return false;
 	*endpoints = bytes_of(input->ptr + sizeof(*head), head->endpoint_bytes);
 	*kept = bytes_of(input->ptr + sizeof(*head) + endpoint_bytes, head->kept_bytes);
+	*notes = bytes_of(input->ptr + sizeof(*head) + endpoint_bytes + kept_bytes, note_bytes);
 	*input = bytes_of(input->ptr + head->size_bytes, input->size - head->size_bytes);
 	return true;
 }

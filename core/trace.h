@@ -31,7 +31,8 @@
 #define TRACE_SEGMENT_BYTES \
 	1400u /* kept in one record at most: no packet of the file is larger than on a network */
 #define TRACE_ENDPOINT_BYTES   36u
-#define TRACE_RECORD_BYTES_MAX (32u + 40u + TRACE_SEGMENT_BYTES)
+#define TRACE_NOTES_MAX        64u
+#define TRACE_RECORD_BYTES_MAX (32u + 40u + TRACE_SEGMENT_BYTES + 4 * TRACE_NOTES_MAX)
 
 enum trace_kind {
 	TRACE_SENT, /* handed to the kernel */
@@ -43,7 +44,8 @@ enum trace_kind {
 };
 #define TRACE_KIND_COUNT 6u
 
-/* The head of a record; behind it, each filled up to whole words, the endpoints and what is kept. */
+/* The head of a record; behind it, each filled up to whole words, the endpoints, what is kept, and notes, 32 bits each: what the
+ * bytes do not say by themselves. Of MQTT sent: the channel of each PUBLISH that has an alias in place of its topic. */
 struct trace_record {
 	uint32_t size_bytes; /* of the whole record */
 	uint8_t kind;
@@ -53,7 +55,8 @@ struct trace_record {
 	uint32_t sequence;     /* bytes before these in this direction of the connection, modulo 2^32 */
 	uint32_t acknowledged; /* bytes in the other direction so far */
 	uint32_t length_bytes; /* as they were */
-	uint32_t kept_bytes;   /* of those, or of the text */
+	uint16_t kept_bytes;   /* of those, or of the text */
+	uint16_t note_count;
 };
 
 /* Shared by all rings of a node: until when records are taken. */
@@ -74,6 +77,8 @@ struct trace_ring {
 	uint64_t word_count;
 	struct trace_switch *shared;
 	uint8_t segment[TRACE_SEGMENT_BYTES]; /* the writer's: where a record is put together */
+	uint32_t notes[TRACE_NOTES_MAX];
+	uint32_t note_count; /* for the next trace_bytes, which takes them */
 };
 
 /* One target or line. */
@@ -105,6 +110,17 @@ void trace_close(struct trace_ring *r);
 static inline bool trace_is_on(const struct trace_source *s)
 {
 	return UNLIKELY(atomic_load_explicit(&s->on, memory_order_relaxed));
+}
+
+/* Is there room for a note with the next trace_bytes? */
+static inline bool trace_note(struct trace_source *s, uint32_t note)
+{
+	struct trace_ring *r = s->ring;
+
+	if (r->note_count == TRACE_NOTES_MAX)
+		return false;
+	r->notes[r->note_count++] = note;
+	return true;
 }
 
 /* kept: at most TRACE_SEGMENT_BYTES of length_bytes that begin at sequence. Costs the copy, and a look at each record that it
@@ -140,5 +156,8 @@ struct trace_counts trace_counts(const struct trace_ring *r);
 /* Takes the first record off what trace_read has given. False: there is none, or it is not one. */
 NODISCARD bool trace_next(struct bytes *input, struct trace_record *head, struct bytes *endpoints,
 			  struct bytes *kept);
+/* The same, with the notes: note_count of 32 bits, in the machine's order. */
+NODISCARD bool trace_next_noted(struct bytes *input, struct trace_record *head, struct bytes *endpoints,
+				struct bytes *kept, struct bytes *notes);
 
 #endif

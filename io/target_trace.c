@@ -48,14 +48,19 @@ static void segment_end(struct segment *s)
 	s->kept_bytes = s->length_bytes = 0;
 }
 
-/* A packet of this length, of which this is kept. */
-static void segment_add(struct segment *s, struct bytes kept, uint32_t length_bytes)
+/* A packet of this length, of which this is kept; channel_idx: UINT32_MAX for none. */
+static void segment_add(struct segment *s, struct bytes kept, uint32_t length_bytes, uint32_t channel_idx)
 {
-	uint8_t *segment = s->target->trace.source.ring->segment;
+	struct trace_source *source = &s->target->trace.source;
+	uint8_t *segment = source->ring->segment;
 
 	ASSERT(kept.size <= TRACE_SEGMENT_BYTES);
 	if (s->kept_bytes + kept.size > TRACE_SEGMENT_BYTES)
 		segment_end(s);
+	if (channel_idx != UINT32_MAX && !trace_note(source, channel_idx)) {
+		segment_end(s);
+		(void)trace_note(source, channel_idx); /* now there is room */
+	}
 	memcpy(segment + s->kept_bytes, kept.ptr, kept.size);
 	mqtt_frame_mask(segment + s->kept_bytes, kept.size);
 	s->kept_bytes += (uint32_t)kept.size;
@@ -70,6 +75,27 @@ static size_t snap_of(const struct target *t, uint8_t first)
 	return first >> 4 == PUBLISH ? t->config->trace.snap_bytes : TRACE_SEGMENT_BYTES;
 }
 
+/* A PUBLISH with an alias in the place of its topic: who sees it later cannot know the topic. */
+static bool has_only_alias(struct bytes packet)
+{
+	struct reader r = reader_of(packet);
+
+	if (read_u8(&r) >> 4 != PUBLISH)
+		return false;
+	for (uint32_t i = 0; i < 4 && read_u8(&r) & 0x80; i++) {}
+	return read_u16(&r) == 0 && !r.failed;
+}
+
+/* The channel of iov[i], for trace_note; UINT32_MAX: control packets, or a message that says its topic. */
+static uint32_t channel_of(const struct target *t, uint32_t i)
+{
+	uint32_t before_count = t->iov_count - t->batch_count; /* the outbox */
+
+	if (i < before_count || !has_only_alias(bytes_of(t->iov[i].iov_base, t->iov[i].iov_len)))
+		return UINT32_MAX;
+	return t->batch[i - before_count]->channel_idx;
+}
+
 void target_trace_sent(struct target *t)
 {
 	struct segment s = {.target = t,
@@ -80,6 +106,7 @@ void target_trace_sent(struct target *t)
 	t->trace.sent_bytes = t->stream.sent_bytes;
 	for (uint32_t i = 0; i < t->iov_count; i++) {
 		struct bytes rest = bytes_of(t->iov[i].iov_base, t->iov[i].iov_len);
+		uint32_t channel_idx = channel_of(t, i);
 
 		t->trace.sent_bytes += rest.size;
 		while (rest.size > 0) {
@@ -87,7 +114,7 @@ void target_trace_sent(struct target *t)
 			size_t size = n > 0 ? min_size((size_t)n, rest.size) : rest.size;
 
 			segment_add(&s, bytes_of(rest.ptr, min_size(size, snap_of(t, *rest.ptr))),
-				    (uint32_t)size);
+				    (uint32_t)size, channel_idx);
 			rest = bytes_of(rest.ptr + size, rest.size - size);
 		}
 	}
@@ -118,7 +145,7 @@ void target_trace_received(struct target *t, struct bytes input)
 
 		if (size == 0 || rest.size < kept)
 			break;
-		segment_add(&s, bytes_of(rest.ptr, kept), (uint32_t)size);
+		segment_add(&s, bytes_of(rest.ptr, kept), (uint32_t)size, UINT32_MAX);
 		at += (uint64_t)size;
 	}
 	segment_end(&s);

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "proto/mqtt_type.h"
+
 /* --- IP and TCP -------------------------------------------------------------------------------------------------------- */
 
 enum tcp_flag { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16 };
@@ -191,43 +193,87 @@ static int put_failure(const struct capture_stream *s, const struct ends *e, str
 	return rc < 0 ? rc : put_segment(s, e, &rst, time, w);
 }
 
-static int tcp_record(struct capture_stream *s, const struct trace_record *head, struct bytes endpoints,
-		      struct bytes kept, struct wall time, struct writer *w)
+/* A connection whose beginning is not there any more, or was not recorded: Wireshark has to know the version. The packet takes
+ * the place of bytes that went before. */
+static int put_made_up_connect(const struct capture_stream *s, const struct ends *e,
+			       const struct segment *first, struct wall time, struct writer *w)
 {
-	const struct ends e = ends_of(s, endpoints);
-	enum trace_kind kind = (enum trace_kind)head->kind;
-	struct segment g = {.sequence = 1 + head->sequence, .acknowledged = 1 + head->acknowledged};
+	static const char comment[] = "made up: the CONNECT was not recorded, or is overwritten; it tells "
+				      "Wireshark the version";
+	uint8_t packet[32];
+	struct writer p = writer_of(packet, sizeof(packet));
+	bool is_ours = first->direction == PCAPNG_OUTBOUND;
+
+	write_u8(&p, 0x10);
+	write_u8(&p, s->mqtt_level == 5 ? 13 : 12);
+	write_u16(&p, 4);
+	write_text(&p, "MQTT");
+	write_u8(&p, s->mqtt_level);
+	write_u8(&p, 2); /* clean start */
+	write_u16(&p, 0);
+	if (s->mqtt_level == 5)
+		write_u8(&p, 0); /* no properties */
+	write_u16(&p, 0);        /* no identifier */
+	ASSERT(!p.failed);
+	uint32_t size_bytes = (uint32_t)(p.at - packet);
+	const struct segment g = {
+		.direction = PCAPNG_OUTBOUND,
+		.flags = PSH | ACK,
+		.sequence = (is_ours ? first->sequence : first->acknowledged) - size_bytes,
+		.acknowledged = is_ours ? first->acknowledged : first->sequence,
+		.kept = bytes_of(packet, size_bytes),
+		.length_bytes = size_bytes,
+		.comment = bytes_of_text(comment),
+	};
+
+	return put_segment(s, e, &g, time, w);
+}
+
+static int put_data(struct capture_stream *s, const struct ends *e, const struct capture_record *r,
+		    struct writer *w)
+{
+	const struct segment g = {
+		.direction = r->head.kind == TRACE_SENT ? PCAPNG_OUTBOUND : PCAPNG_INBOUND,
+		.flags = PSH | ACK,
+		.sequence = 1 + r->head.sequence,
+		.acknowledged = 1 + r->head.acknowledged,
+		.kept = r->kept,
+		.length_bytes = (uint32_t)max_u64(r->head.length_bytes, r->kept.size),
+		.comment = r->comment,
+	};
+	bool is_connect = r->head.kind == TRACE_SENT && r->kept.size && *r->kept.ptr >> 4 == MQTT_CONNECT;
+	int rc = 0;
+
+	if (s->protocol == CAPTURE_MQTT && !s->is_open && !is_connect)
+		rc = put_made_up_connect(s, e, &g, r->time, w);
+	s->is_open = true;
+	return rc < 0 ? rc : put_segment(s, e, &g, r->time, w);
+}
+
+static int tcp_record(struct capture_stream *s, const struct capture_record *r, struct writer *w)
+{
+	const struct trace_record *head = &r->head;
+	const struct ends e = ends_of(s, r->endpoints);
+	struct segment g = {.direction = PCAPNG_INBOUND, .flags = FIN | ACK, .comment = r->kept};
 	bool was_open = s->is_open;
 
-	switch (kind) {
+	switch ((enum trace_kind)head->kind) {
 	case TRACE_SENT:
-	case TRACE_RECEIVED:
-		g.direction = kind == TRACE_SENT ? PCAPNG_OUTBOUND : PCAPNG_INBOUND;
-		g.flags = PSH | ACK;
-		g.kept = kept;
-		g.length_bytes = (uint32_t)max_u64(head->length_bytes, kept.size);
-		s->is_open = true;
-		return put_segment(s, &e, &g, time, w);
-	case TRACE_OPENED: return put_handshake(s, &e, kept, time, w);
-	case TRACE_ENDED_BY_US:
-		g.direction = PCAPNG_OUTBOUND;
-		g.flags = FIN | ACK;
-		break;
+	case TRACE_RECEIVED: return put_data(s, &e, r, w);
+	case TRACE_OPENED: return put_handshake(s, &e, r->kept, r->time, w);
+	case TRACE_ENDED_BY_US: g.direction = PCAPNG_OUTBOUND; break;
+	case TRACE_ENDED_BY_PEER: break;
 	case TRACE_BROKEN:
 		if (!was_open && head->sequence == 0 && head->acknowledged == 0)
-			return put_failure(s, &e, kept, time, w);
+			return put_failure(s, &e, r->kept, r->time, w);
 		g.flags = RST | ACK;
 		break;
-	case TRACE_ENDED_BY_PEER: g.flags = FIN | ACK; break;
 	}
-	if (g.direction != PCAPNG_OUTBOUND) { /* the peer's numbers are the other way round */
-		g.direction = PCAPNG_INBOUND;
-		g.sequence = 1 + head->acknowledged;
-		g.acknowledged = 1 + head->sequence;
-	}
-	g.comment = kept;
+	/* The record's numbers are ours; the peer's are the other way round. */
+	g.sequence = 1 + (g.direction == PCAPNG_OUTBOUND ? head->sequence : head->acknowledged);
+	g.acknowledged = 1 + (g.direction == PCAPNG_OUTBOUND ? head->acknowledged : head->sequence);
 	s->is_open = false;
-	return put_segment(s, &e, &g, time, w);
+	return put_segment(s, &e, &g, r->time, w);
 }
 
 /* --- records of a serial line ------------------------------------------------------------------------------------------ */
@@ -325,28 +371,27 @@ static int answer_add(struct capture_stream *s, struct bytes piece, struct wall 
 	return 0;
 }
 
-static int serial_record(struct capture_stream *s, const struct trace_record *head, struct bytes kept,
-			 struct wall time, struct writer *w)
+static int serial_record(struct capture_stream *s, const struct capture_record *r, struct writer *w)
 {
-	enum trace_kind kind = (enum trace_kind)head->kind;
-	struct pcapng_packet event = {.time = time, .direction = PCAPNG_OUTBOUND, .comment = kept};
+	enum trace_kind kind = (enum trace_kind)r->head.kind;
+	struct pcapng_packet event = {.time = r->time, .direction = PCAPNG_OUTBOUND, .comment = r->kept};
 	int rc;
 
 	if (kind == TRACE_RECEIVED)
-		return answer_add(s, kept, time, w);
+		return answer_add(s, r->kept, r->time, w);
 	rc = answer_put(s, w);
 	if (rc < 0)
 		return rc;
 	if (kind == TRACE_SENT)
-		return put_frame(s, PCAPNG_OUTBOUND, kept, time, w);
-	return put_pdu(s, &event, "data-text-lines", kept, w); /* the port was opened, or is gone */
+		return put_frame(s, PCAPNG_OUTBOUND, r->kept, r->time, w);
+	return put_pdu(s, &event, "data-text-lines", r->kept, w); /* the port was opened, or is gone */
 }
 
 /* --- a stream ---------------------------------------------------------------------------------------------------------- */
 
 void capture_stream_init(struct capture_stream *s, enum capture_protocol protocol, uint32_t interface_idx)
 {
-	*s = (struct capture_stream){.protocol = protocol, .interface_idx = interface_idx};
+	*s = (struct capture_stream){.protocol = protocol, .mqtt_level = 5, .interface_idx = interface_idx};
 }
 
 int capture_interface(const struct capture_stream *s, const char *name, struct writer *w)
@@ -362,13 +407,10 @@ int capture_interface(const struct capture_stream *s, const char *name, struct w
 	UNREACHABLE();
 }
 
-int capture_record(struct capture_stream *s, const struct trace_record *head, struct bytes endpoints,
-		   struct bytes kept, struct wall time, struct writer *w)
+int capture_record(struct capture_stream *s, const struct capture_record *r, struct writer *w)
 {
-	ASSERT(head->kind < TRACE_KIND_COUNT);
-	if (s->protocol == CAPTURE_MODBUS_RTU)
-		return serial_record(s, head, kept, time, w);
-	return tcp_record(s, head, endpoints, kept, time, w);
+	ASSERT(r->head.kind < TRACE_KIND_COUNT);
+	return s->protocol == CAPTURE_MODBUS_RTU ? serial_record(s, r, w) : tcp_record(s, r, w);
 }
 
 int capture_end(struct capture_stream *s, struct writer *w)

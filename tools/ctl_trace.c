@@ -10,6 +10,8 @@
 #include "tools/ctl_show.h"
 #include "tools/version.h"
 
+#define TOPICS_BYTES_MAX 900u /* of a comment in the file */
+
 /* --- fetching ---------------------------------------------------------------------------------------------------------- */
 
 /* One answer of trace.read. */
@@ -39,8 +41,36 @@ static int bytes_add(struct ctl_trace *t, struct bytes b, size_t *at)
 	return rc;
 }
 
+/* The topics that a record's notes stand for, "a, b", as many as fit. */
+static size_t topics_of(const json_t *topics, struct bytes notes, char out[TOPICS_BYTES_MAX])
+{
+	struct writer w = writer_of(out, TOPICS_BYTES_MAX);
+	uint32_t seen[TRACE_NOTES_MAX], seen_count = 0;
+
+	for (size_t at = 0; at + sizeof(uint32_t) <= notes.size; at += sizeof(uint32_t)) {
+		uint32_t note, i = 0;
+		char key[16];
+
+		memcpy(&note, notes.ptr + at, sizeof(note));
+		while (i < seen_count && seen[i] != note)
+			i++;
+		if (i < seen_count || seen_count == TRACE_NOTES_MAX)
+			continue;
+		seen[seen_count++] = note;
+		snprintf(key, sizeof(key), "%u", note);
+		const char *topic = ctl_text_in(topics, key);
+
+		if (!*topic || strlen(topic) + 2 > writer_left(&w))
+			continue;
+		write_text(&w, w.at == (uint8_t *)out ? "" : ", ");
+		write_text(&w, topic);
+	}
+	return (size_t)(w.at - (uint8_t *)out);
+}
+
 static int record_add(struct ctl_trace *t, uint32_t source_idx, const struct page *p,
-		      const struct trace_record *head, struct bytes endpoints, struct bytes kept)
+		      const struct trace_record *head, struct bytes endpoints, struct bytes kept,
+		      struct bytes topics)
 {
 	struct ctl_trace_record *r;
 	int rc = 0;
@@ -64,6 +94,9 @@ static int record_add(struct ctl_trace *t, uint32_t source_idx, const struct pag
 	rc = bytes_add(t, endpoints, &r->endpoints_at);
 	if (rc == 0)
 		rc = bytes_add(t, kept, &r->kept_at);
+	if (rc == 0)
+		rc = bytes_add(t, topics, &r->topics_at);
+	r->topics_bytes = topics.size;
 	if (rc < 0)
 		return rc;
 	t->record_count++;
@@ -96,9 +129,11 @@ static uint8_t *hex_decode(const json_t *hex, size_t *size_bytes)
 	return out;
 }
 
-static int records_add(struct ctl_trace *t, uint32_t source_idx, const struct page *p, const json_t *hex)
+static int records_add(struct ctl_trace *t, uint32_t source_idx, const struct page *p, const json_t *hex,
+		       const json_t *topics)
 {
-	struct bytes endpoints, kept, input;
+	struct bytes endpoints, kept, notes, input;
+	char text[TOPICS_BYTES_MAX];
 	struct trace_record head;
 	uint8_t *records = hex_decode(hex, &input.size);
 	int rc = 0;
@@ -107,10 +142,11 @@ static int records_add(struct ctl_trace *t, uint32_t source_idx, const struct pa
 		return -EBADMSG;
 	input.ptr = records;
 	while (rc == 0 && input.size > 0) {
-		if (!trace_next(&input, &head, &endpoints, &kept))
+		if (!trace_next_noted(&input, &head, &endpoints, &kept, &notes))
 			rc = -EBADMSG;
 		else if (head.time_ns >= p->from_ns)
-			rc = record_add(t, source_idx, p, &head, endpoints, kept);
+			rc = record_add(t, source_idx, p, &head, endpoints, kept,
+					bytes_of(text, topics_of(topics, notes, text)));
 	}
 	free(records);
 	return rc;
@@ -161,7 +197,8 @@ static int source_fetch(struct ctl_trace *t, struct ctl_client *c, uint32_t sour
 			t->sources[source_idx].lost_bytes += number_in(answer, "lost_bytes");
 		}
 		first.next = p.next;
-		rc = records_add(t, source_idx, &first, json_object_get(answer, "records"));
+		rc = records_add(t, source_idx, &first, json_object_get(answer, "records"),
+				 json_object_get(answer, "topics"));
 		json_decref(answer);
 		if (p.next <= at)
 			break;
@@ -219,6 +256,7 @@ int ctl_trace_fetch(struct ctl_trace *t, struct ctl_client *c, const json_t *nam
 			break;
 		s = &t->sources[t->source_count];
 		s->name = strdup(ctl_text_in(one, "name"));
+		s->mqtt_level = !strcmp(ctl_text_in(one, "version"), "3.1.1") ? 4 : 5;
 		s->is_recording = json_is_true(json_object_get(one, "recording"));
 		if (!s->name) {
 			rc = -ENOMEM;
@@ -268,16 +306,22 @@ static int all_write(const struct ctl_trace *t, FILE *f, struct capture_stream *
 		rc = block_write(f, &w, block);
 	for (uint32_t i = 0; rc == 0 && i < t->source_count; i++) {
 		capture_stream_init(&streams[i], t->sources[i].protocol, i);
+		streams[i].mqtt_level = t->sources[i].mqtt_level;
 		rc = capture_interface(&streams[i], t->sources[i].name, &w);
 		if (rc == 0)
 			rc = block_write(f, &w, block);
 	}
 	for (size_t i = 0; rc == 0 && i < t->record_count; i++) {
 		const struct ctl_trace_record *r = &t->records[i];
+		const struct capture_record record = {
+			.head = r->head,
+			.endpoints = bytes_of(t->bytes + r->endpoints_at, r->head.endpoint_bytes),
+			.kept = bytes_of(t->bytes + r->kept_at, r->head.kept_bytes),
+			.comment = bytes_of(t->bytes + r->topics_at, r->topics_bytes),
+			.time = r->time,
+		};
 
-		rc = capture_record(&streams[r->source_idx], &r->head,
-				    bytes_of(t->bytes + r->endpoints_at, r->head.endpoint_bytes),
-				    bytes_of(t->bytes + r->kept_at, r->head.kept_bytes), r->time, &w);
+		rc = capture_record(&streams[r->source_idx], &record, &w);
 		if (rc == 0)
 			rc = block_write(f, &w, block);
 	}

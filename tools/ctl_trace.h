@@ -15,6 +15,7 @@
 struct ctl_trace_source {
 	char *name;
 	enum capture_protocol protocol;
+	uint8_t mqtt_level;
 	bool is_recording;
 	uint64_t frame_count; /* sent and received, of the records that were wanted */
 	uint64_t lost_bytes;  /* overwritten while they were fetched */
@@ -25,7 +26,8 @@ struct ctl_trace_record {
 	uint32_t source_idx;
 	uint64_t order; /* among records of the same time: as they came */
 	struct trace_record head;
-	size_t endpoints_at, kept_at; /* in bytes */
+	size_t endpoints_at, kept_at, topics_at; /* in bytes */
+	size_t topics_bytes; /* of messages that have only an alias: the topics, each once */
 };
 
 struct ctl_trace {

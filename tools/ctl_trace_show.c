@@ -35,6 +35,12 @@ static struct bytes kept_of(const struct ctl_trace *t, const struct ctl_trace_re
 	return bytes_of(t->bytes + r->kept_at, r->head.kept_bytes);
 }
 
+/* Of messages that have an alias in the place of their topic. */
+static struct bytes topics_of(const struct ctl_trace *t, const struct ctl_trace_record *r)
+{
+	return bytes_of(t->bytes + r->topics_at, r->topics_bytes);
+}
+
 /* The packets that begin in what was kept: "PUBLISH, PUBLISH". */
 static void print_packets(struct bytes kept)
 {
@@ -89,6 +95,10 @@ static void print_record(const struct ctl_trace *t, const struct ctl_trace_recor
 			print_packets(kept_of(t, r));
 		else
 			print_hex(kept_of(t, r));
+		if (r->topics_bytes) {
+			fputs(" of ", stdout);
+			print_text(topics_of(t, r));
+		}
 	}
 	putchar('\n');
 }
@@ -124,6 +134,8 @@ static void print_record_json(const struct ctl_trace *t, const struct ctl_trace_
 	if (is_frame(r)) {
 		json_object_set_new(one, "length", json_integer(r->head.length_bytes));
 		json_object_set_new(one, "bytes", hex_json(kept_of(t, r)));
+		if (r->topics_bytes)
+			json_object_set_new(one, "topics", text_json(topics_of(t, r)));
 	} else {
 		json_object_set_new(one, "text", text_json(kept_of(t, r)));
 	}

@@ -58,6 +58,14 @@ static const char *protocol_of(const struct cfg *c, uint32_t channel_idx)
 	UNREACHABLE();
 }
 
+/* Of MQTT; "" where it is Modbus. */
+static const char *version_of(const struct cfg *c, uint32_t channel_idx)
+{
+	if (!is_target(c, channel_idx))
+		return "";
+	return c->targets[channel_idx].protocol == 5 ? "5" : "3.1.1";
+}
+
 /* --- names ------------------------------------------------------------------------------------------------------------- */
 
 struct matches {
@@ -165,13 +173,13 @@ static json_t *source_json(const struct node *n, const struct trace_source *s, u
 {
 	struct trace_counts counts = trace_counts(s->ring);
 
-	return json_pack("{s:I, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "source", (json_int_t)source_idx,
-			 "name", name_of(n->cfg, s->channel_idx), "kind",
+	return json_pack("{s:I, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I}", "source",
+			 (json_int_t)source_idx, "name", name_of(n->cfg, s->channel_idx), "kind",
 			 is_target(n->cfg, s->channel_idx) ? "target" : "line", "protocol",
-			 protocol_of(n->cfg, s->channel_idx), "recording", (int)trace_is_on(s), "records",
-			 rpc_integer(counts.records), "overwritten", rpc_integer(counts.overwritten),
-			 "used_bytes", rpc_integer(counts.used_bytes), "memory_bytes",
-			 rpc_integer(counts.memory_bytes));
+			 protocol_of(n->cfg, s->channel_idx), "version", version_of(n->cfg, s->channel_idx),
+			 "recording", (int)trace_is_on(s), "records", rpc_integer(counts.records),
+			 "overwritten", rpc_integer(counts.overwritten), "used_bytes",
+			 rpc_integer(counts.used_bytes), "memory_bytes", rpc_integer(counts.memory_bytes));
 }
 
 /* A monotonic time on the wall's clock as it goes now. */
@@ -330,6 +338,36 @@ static json_t *hex_json(struct bytes bytes)
 	return value;
 }
 
+/* What the notes of these records stand for, by their numbers. */
+static json_t *topics_json(const struct node *n, struct bytes page)
+{
+	const struct definitions *d = n->definitions;
+	struct bytes endpoints, kept, notes;
+	json_t *topics = json_object();
+	struct trace_record head;
+	bool is_whole = topics;
+
+	while (is_whole && trace_next_noted(&page, &head, &endpoints, &kept, &notes)) {
+		for (uint32_t i = 0; is_whole && i < head.note_count; i++) {
+			uint32_t channel_idx;
+			char key[16];
+
+			memcpy(&channel_idx, notes.ptr + i * sizeof(channel_idx), sizeof(channel_idx));
+			snprintf(key, sizeof(key), "%u", channel_idx);
+			if (channel_idx >= d->channel_count || json_object_get(topics, key))
+				continue;
+			struct bytes topic = d->channels[channel_idx].topic;
+
+			is_whole = !json_object_set_new(topics, key,
+							json_stringn((const char *)topic.ptr, topic.size));
+		}
+	}
+	if (is_whole)
+		return topics;
+	json_decref(topics);
+	return NULL;
+}
+
 static int page_result(const struct node *n, const struct trace_source *s, uint64_t from, json_t **result)
 {
 	struct mono now = clock_mono();
@@ -342,10 +380,10 @@ static int page_result(const struct node *n, const struct trace_source *s, uint6
 		return -ENOMEM;
 	made = trace_made(s->ring);
 	page = bytes_of(buffer, trace_read(s->ring, &from, buffer, PAGE_BYTES, &lost_bytes));
-	*result = json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "next", rpc_integer(from), "made",
+	*result = json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "next", rpc_integer(from), "made",
 			    rpc_integer(made), "lost_bytes", rpc_integer(lost_bytes), "mono_ns",
 			    rpc_integer(end.ns), "wall_ns", (json_int_t)wall_of(end).ns, "records",
-			    hex_json(page));
+			    hex_json(page), "topics", topics_json(n, page));
 	free(buffer);
 	return *result ? 0 : -ENOMEM;
 }

@@ -18,6 +18,7 @@ struct bench {
 	uint8_t out[CAPTURE_BYTES_MAX];
 	struct writer w;
 	struct reader r; /* of what was written */
+	struct bytes comment;
 };
 
 /* A packet that was read back. */
@@ -30,6 +31,8 @@ struct seen {
 static void bench_init(struct bench *b, enum capture_protocol protocol)
 {
 	capture_stream_init(&b->s, protocol, 5);
+	b->s.is_open = true; /* but for where the beginning matters */
+	b->comment = (struct bytes){0};
 }
 
 static void begin(struct bench *b)
@@ -51,7 +54,13 @@ static void put(struct bench *b, struct trace_record head, struct bytes endpoint
 	head.kept_bytes = (uint32_t)kept.size;
 	if (head.length_bytes == 0)
 		head.length_bytes = (uint32_t)kept.size;
-	EXPECT_EQ(capture_record(&b->s, &head, endpoints, kept, (struct wall){.ns = 77}, &b->w), 0);
+	const struct capture_record r = {.head = head,
+					 .endpoints = endpoints,
+					 .kept = kept,
+					 .comment = b->comment,
+					 .time = {.ns = 77}};
+
+	EXPECT_EQ(capture_record(&b->s, &r, &b->w), 0);
 	end(b);
 }
 
@@ -279,6 +288,7 @@ TEST(a_connection_that_never_was_is_a_syn_and_its_refusal)
 	struct tcp t;
 
 	bench_init(&b, CAPTURE_MQTT);
+	b.s.is_open = false;
 	put(&b, (struct trace_record){.kind = TRACE_BROKEN}, (struct bytes){0},
 	    bytes_of_text("no such host"));
 	t = next_tcp(&b, &p);
@@ -293,6 +303,68 @@ TEST(a_connection_that_never_was_is_a_syn_and_its_refusal)
 	t = next_tcp(&b, &p);
 	EXPECT_EQ(t.flags, 0x14);
 	EXPECT(!next(&b, &p));
+}
+
+/* Wireshark takes what it knows nothing of for 3.1.1, and properties for payload. */
+TEST(a_connection_without_its_beginning_has_a_connect_that_says_it_is_made_up)
+{
+	static const uint8_t golden[] = {0x10, 13, 0, 4, 'M', 'Q', 'T', 'T', 5, 2, 0, 0, 0, 0, 0};
+	static const uint8_t connect[] = {0x10, 0};
+	struct bench b;
+	struct seen p;
+	struct tcp t;
+
+	for (size_t i = 0; i < 2; i++) {
+		bench_init(&b, CAPTURE_MQTT);
+		b.s.is_open = false;
+		b.comment = bytes_of_text("of the message");
+		put(&b,
+		    (struct trace_record){.kind = i ? TRACE_RECEIVED : TRACE_SENT,
+					  .sequence = i ? 30 : 100,
+					  .acknowledged = i ? 100 : 30},
+		    bytes_of(ip4_ends, IP4), bytes_of_text("xy"));
+		t = next_tcp(&b, &p);
+		EXPECT_EQ(p.direction, PCAPNG_OUTBOUND);
+		EXPECT_EQ(t.sequence + sizeof(golden), 101); /* right before what went out next */
+		EXPECT_EQ(t.acknowledged, 31);
+		EXPECT_EQ(t.payload.size, sizeof(golden));
+		EXPECT_MEM(t.payload.ptr, golden, sizeof(golden));
+		EXPECT(strstr(p.comment, "made up") == p.comment);
+		t = next_tcp(&b, &p);
+		EXPECT_EQ(t.sequence, i ? 31 : 101);
+		EXPECT_TEXT(p.comment, "of the message");
+		put(&b, (struct trace_record){.kind = TRACE_SENT, .sequence = 102}, bytes_of(ip4_ends, IP4),
+		    bytes_of_text("xy"));
+		(void)next_tcp(&b, &p);
+		EXPECT(!next(&b, &p));
+	}
+	/* With its beginning, or the CONNECT, none is needed; nor for Modbus. */
+	bench_init(&b, CAPTURE_MQTT);
+	b.s.is_open = false;
+	put(&b, (struct trace_record){.kind = TRACE_SENT}, bytes_of(ip4_ends, IP4), bytes_of(connect, 2));
+	(void)next_tcp(&b, &p);
+	EXPECT(!next(&b, &p));
+	bench_init(&b, CAPTURE_MODBUS_TCP);
+	b.s.is_open = false;
+	put(&b, (struct trace_record){.kind = TRACE_SENT}, bytes_of(ip4_ends, IP4), bytes_of_text("xy"));
+	(void)next_tcp(&b, &p);
+	EXPECT(!next(&b, &p));
+}
+
+TEST(of_version_3_1_1_the_made_up_connect_has_no_properties)
+{
+	static const uint8_t golden[] = {0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, 0};
+	struct bench b;
+	struct seen p;
+	struct tcp t;
+
+	bench_init(&b, CAPTURE_MQTT);
+	b.s.is_open = false;
+	b.s.mqtt_level = 4;
+	put(&b, (struct trace_record){.kind = TRACE_SENT}, bytes_of(ip4_ends, IP4), bytes_of_text("xy"));
+	t = next_tcp(&b, &p);
+	EXPECT_EQ(t.payload.size, sizeof(golden));
+	EXPECT_MEM(t.payload.ptr, golden, sizeof(golden));
 }
 
 /* --- serial lines ------------------------------------------------------------------------------------------------------ */
@@ -407,12 +479,11 @@ TEST(a_port_that_opens_is_a_line_of_text)
 TEST(a_writer_that_is_full_is_told)
 {
 	struct bench b;
-	struct trace_record head = {.kind = TRACE_SENT, .kept_bytes = 5, .length_bytes = 5};
+	const struct capture_record r = {.head = {.kind = TRACE_SENT, .kept_bytes = 5, .length_bytes = 5},
+					 .kept = bytes_of_text("hello")};
 	uint8_t small[40];
 	struct writer w = writer_of(small, sizeof(small));
 
 	bench_init(&b, CAPTURE_MQTT);
-	EXPECT_EQ(
-		capture_record(&b.s, &head, (struct bytes){0}, bytes_of_text("hello"), (struct wall){0}, &w),
-		-EMSGSIZE);
+	EXPECT_EQ(capture_record(&b.s, &r, &w), -EMSGSIZE);
 }

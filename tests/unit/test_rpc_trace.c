@@ -219,6 +219,29 @@ TEST(records_are_read_in_hexadecimal_from_a_position_on)
 	world_close(&w);
 }
 
+TEST(notes_are_explained_with_the_topics_of_their_channels)
+{
+	struct world w;
+	struct trace_source *s;
+	const json_t *topics;
+	json_t *page;
+
+	world_open(&w);
+	s = &node_target(&w.node, 0)->trace.source;
+	EXPECT(trace_note(s, 1));
+	EXPECT(trace_note(s, 0));
+	EXPECT(trace_note(s, 1));
+	EXPECT(trace_note(s, 99)); /* of no channel */
+	record(s, 1);
+	page = ask(&w, "trace.read", "{\"source\":0}");
+	topics = json_object_get(page, "topics");
+	EXPECT_EQ(json_object_size(topics), 2);
+	EXPECT_TEXT(json_string_value(json_object_get(topics, "0")), "p/t0");
+	EXPECT_TEXT(json_string_value(json_object_get(topics, "1")), "p/t1");
+	json_decref(page);
+	world_close(&w);
+}
+
 /* A position that is not the beginning of a record gives records or none, never more than there is. */
 TEST(a_position_that_somebody_made_up_does_no_harm)
 {

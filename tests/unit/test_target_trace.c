@@ -15,12 +15,14 @@ struct world {
 	struct publisher publisher;
 	struct cfg_target config;
 	struct target target;
-	struct iovec iov[4];
+	struct iovec iov[101];
 	uint8_t buffer[64 << 10];
 	uint64_t from, lost_bytes;
 	struct bytes input;
 	struct trace_record head;
-	struct bytes endpoints, kept;
+	struct bytes endpoints, kept, notes;
+	struct ring_record *batch[100];
+	struct ring_record records[100];
 };
 
 static struct world *world_open(bool record)
@@ -28,12 +30,16 @@ static struct world *world_open(bool record)
 	struct world *w = calloc(1, sizeof(*w));
 	struct target *t = &w->target;
 
+	EXPECT(w != NULL);
 	trace_switch_init(&w->shared, false, 0);
 	w->publisher.config.trace = &w->shared;
 	w->config.trace = (struct cfg_trace){.memory_bytes = 64 << 10, .snap_bytes = SNAP, .record = record};
 	t->publisher = &w->publisher;
 	t->config = &w->config;
 	t->iov = w->iov;
+	t->batch = w->batch;
+	for (uint32_t i = 0; i < ARRAY_COUNT(w->batch); i++)
+		w->batch[i] = &w->records[i];
 	t->cfg_idx = 3;
 	EXPECT_EQ(target_trace_open(t), 0);
 	return w;
@@ -52,7 +58,7 @@ static bool next(struct world *w)
 	if (w->input.size == 0)
 		w->input = bytes_of(w->buffer, trace_read(w->target.trace.source.ring, &w->from, w->buffer,
 							  sizeof(w->buffer), &w->lost_bytes));
-	return trace_next(&w->input, &w->head, &w->endpoints, &w->kept);
+	return trace_next_noted(&w->input, &w->head, &w->endpoints, &w->kept, &w->notes);
 }
 
 /* As target_pump: these go out in one send. */
@@ -152,6 +158,77 @@ TEST(a_large_send_is_several_records)
 	}
 	EXPECT_EQ(count, 2);
 	EXPECT_EQ(total, sizeof(all));
+	world_close(w);
+}
+
+static uint32_t note_of(const struct world *w, uint32_t i)
+{
+	uint32_t note;
+
+	EXPECT(i * sizeof(note) + sizeof(note) <= w->notes.size);
+	memcpy(&note, w->notes.ptr + i * sizeof(note), sizeof(note));
+	return note;
+}
+
+static const uint8_t only_alias[] = {0x30, 7, 0, 0, 3, 0x23, 0, 1, 'x'};
+
+TEST(a_message_that_has_only_an_alias_is_noted_with_its_channel)
+{
+	static const uint8_t ping[] = {0xc0, 0};
+	struct world *w = world_open(true);
+	uint8_t named[20];
+	struct bytes parts[] = {bytes_of(ping, 2), bytes_of(only_alias, sizeof(only_alias)),
+				message(named, sizeof(named)), bytes_of(only_alias, sizeof(only_alias))};
+
+	for (uint32_t i = 0; i < 3; i++)
+		w->records[i].channel_idx = 70 + i;
+	w->target.batch_count = 3; /* the first part is what the session says itself */
+	send_all(w, parts, 4);
+	EXPECT(next(w));
+	EXPECT_EQ(w->kept.size, 2 + 2 * sizeof(only_alias) + sizeof(named));
+	EXPECT_EQ(w->head.note_count, 2);
+	EXPECT_EQ(note_of(w, 0), 70);
+	EXPECT_EQ(note_of(w, 1), 72);
+	EXPECT(!next(w));
+	world_close(w);
+}
+
+TEST(more_notes_than_a_record_takes_are_in_the_next)
+{
+	struct world *w = world_open(true);
+	struct bytes parts[TRACE_NOTES_MAX + 1];
+
+	for (uint32_t i = 0; i < ARRAY_COUNT(parts); i++) {
+		parts[i] = bytes_of(only_alias, sizeof(only_alias));
+		w->records[i].channel_idx = i;
+	}
+	w->target.batch_count = ARRAY_COUNT(parts);
+	send_all(w, parts, ARRAY_COUNT(parts));
+	EXPECT(next(w));
+	EXPECT_EQ(w->head.note_count, TRACE_NOTES_MAX);
+	EXPECT_EQ(w->kept.size, TRACE_NOTES_MAX * sizeof(only_alias));
+	EXPECT(next(w));
+	EXPECT_EQ(w->head.note_count, 1);
+	EXPECT_EQ(note_of(w, 0), TRACE_NOTES_MAX);
+	EXPECT_EQ(w->kept.size, sizeof(only_alias));
+	EXPECT(!next(w));
+	world_close(w);
+}
+
+TEST(what_is_noted_while_it_is_frozen_is_forgotten)
+{
+	struct world *w = world_open(true);
+	struct bytes part = bytes_of(only_alias, sizeof(only_alias));
+
+	w->target.batch_count = 1;
+	w->publisher.turn = (struct turn){.mono = {.ns = 1000}, .read = true};
+	trace_freeze(&w->shared, (struct mono){.ns = 1});
+	send_all(w, &part, 1);
+	EXPECT(!next(w));
+	trace_resume(&w->shared);
+	send_all(w, &part, 1);
+	EXPECT(next(w));
+	EXPECT_EQ(w->head.note_count, 1);
 	world_close(w);
 }
 

@@ -59,6 +59,38 @@ static bool is_whole(const struct trace_record *head, struct bytes kept)
 	       head->sequence == (uint32_t)head->time_ns;
 }
 
+TEST(notes_come_with_the_record_that_follows_them)
+{
+	struct recorder t;
+	struct trace_record head;
+	struct bytes endpoints, kept, notes;
+	uint32_t wanted[TRACE_NOTES_MAX];
+
+	recorder_open(&t, TRACE_MEMORY_BYTES_MIN);
+	for (uint32_t i = 0; i < TRACE_NOTES_MAX; i++) {
+		wanted[i] = i * 1000 + 1;
+		EXPECT(trace_note(&t.source, wanted[i]));
+	}
+	EXPECT(!trace_note(&t.source, 5));
+	put(&t, 100, "hello", 5);
+	EXPECT(trace_note(&t.source, 6));
+	put(&t, 101, "x", 1);
+	put(&t, 102, "y", 1);
+	(void)read_all(&t);
+	EXPECT(trace_next_noted(&t.input, &head, &endpoints, &kept, &notes));
+	EXPECT_MEM(kept.ptr, "hello", 5);
+	EXPECT_EQ(head.note_count, TRACE_NOTES_MAX);
+	EXPECT_EQ(notes.size, sizeof(wanted));
+	EXPECT_MEM(notes.ptr, wanted, sizeof(wanted));
+	EXPECT(trace_next_noted(&t.input, &head, &endpoints, &kept, &notes));
+	EXPECT_EQ(notes.size, sizeof(uint32_t));
+	EXPECT_EQ(*notes.ptr, 6);
+	EXPECT(trace_next_noted(&t.input, &head, &endpoints, &kept, &notes));
+	EXPECT_EQ(notes.size, 0);
+	EXPECT(!trace_next_noted(&t.input, &head, &endpoints, &kept, &notes));
+	trace_close(t.source.ring);
+}
+
 TEST(what_was_written_is_read_as_it_was)
 {
 	struct recorder t;
