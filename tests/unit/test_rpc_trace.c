@@ -16,7 +16,8 @@ static const char yaml[] =
 	"lines:\n"
 	"  - {name: syn, synthetic: {tags: 2, rate: 1000}}\n"
 	"  - {name: plc, modbus_tcp: {address: \"127.0.0.1:3\"}, trace: {memory: 32KiB}}\n"
-	"  - {name: other, modbus_tcp: {address: \"127.0.0.1:3\"}}\n";
+	"  - {name: other, modbus_tcp: {address: \"127.0.0.1:3\"}}\n"
+	"definitions: [{name: d, target: plant, tags: [\"syn.*\"], topic: \"p/{tag}\"}]\n";
 
 struct world {
 	struct cfg *cfg;
