@@ -130,6 +130,8 @@ void config_check_definition(struct config_build *b, struct cfg_definition *d, u
 void config_check_subscription(struct config_build *b, struct cfg_definition *d, uint32_t node);
 /* Those that span several entries, of sections that are read to their end. */
 void config_check_clients(struct config_build *b);
+/* max_packet where none is given; after the definitions. */
+void config_default_packets(struct config_build *b);
 void config_check_paths(struct config_build *b);
 void config_check_threads(struct config_build *b);
 void config_check_sources(struct config_build *b);

@@ -444,6 +444,8 @@ static void read_sections(struct config_build *b)
 		read_devices(b);
 	if (b->rc == 0)
 		read_definitions(b);
+	if (b->rc == 0)
+		config_default_packets(b);
 }
 
 static void read_document(struct config_build *b, struct bytes yaml)

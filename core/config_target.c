@@ -302,6 +302,31 @@ static bool shares_url(const struct cfg *c, const struct cfg_target *x, const st
 	return false;
 }
 
+/* Without subscriptions nothing large comes: an acknowledgement has 4 bytes, and QoS 2 has two of them. */
+#define PACKET_DEFAULT_BYTES     65536u
+#define PACKET_DEFAULT_MIN_BYTES 4096u
+
+void config_default_packets(struct config_build *b)
+{
+	struct cfg *c = b->cfg;
+
+	for (uint32_t i = 0; i < c->definition_count; i++) {
+		const struct cfg_definition *d = &c->definitions[i];
+
+		if (d->mode == CFG_MODE_SUBSCRIBE && d->target_idx < c->target_count &&
+		    c->targets[d->target_idx].max_packet_bytes == 0)
+			c->targets[d->target_idx].max_packet_bytes = PACKET_DEFAULT_BYTES;
+	}
+	for (uint32_t i = 0; i < c->target_count; i++) {
+		struct cfg_target *t = &c->targets[i];
+
+		if (t->max_packet_bytes == 0)
+			t->max_packet_bytes = (uint32_t)min_u64(
+				max_u64(8ull * t->max_inflight, PACKET_DEFAULT_MIN_BYTES),
+				PACKET_DEFAULT_BYTES);
+	}
+}
+
 /* Two clients of one name throw each other out of the server, for ever. */
 void config_check_clients(struct config_build *b)
 {

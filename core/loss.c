@@ -34,11 +34,15 @@ static struct counter *counter_of(struct target_metrics *m, enum loss_reason rea
 	UNREACHABLE();
 }
 
-void loss_init(struct loss_ledger *l, struct target_metrics *metrics, struct mono now)
+void loss_init(struct loss_ledger *l, struct loss_lane *lanes, uint32_t lane_count,
+	       struct target_metrics *metrics, struct mono now)
 {
+	ASSERT(lane_count <= RING_LANES_MAX);
+	l->lanes = lanes;
+	l->lane_count = lane_count;
 	l->metrics = metrics;
 	l->looked = now;
-	for (uint32_t i = 0; i < ARRAY_COUNT(l->lanes); i++)
+	for (uint32_t i = 0; i < lane_count; i++)
 		l->lanes[i].streams[RING_LIVE].last_ns = now.ns;
 }
 
@@ -95,10 +99,19 @@ static void widen(struct mono *from, struct mono *to, const struct loss_gap *g)
 	to->ns = max_u64(to->ns, g->to.ns);
 }
 
+/* The number of the lane's newest gap. */
+static uint64_t *newest_of(struct loss_ledger *l, uint32_t lane_idx)
+{
+	if (lane_idx == LOSS_NO_LANE)
+		return &l->newest_unnumbered;
+	ASSERT(lane_idx < l->lane_count);
+	return &l->lanes[lane_idx].newest;
+}
+
 /* g goes into the lane's newest gap where the two are one. */
 static bool merge(struct loss_ledger *l, const struct loss_gap *g)
 {
-	uint64_t newest = l->lanes[g->lane_idx].newest;
+	uint64_t newest = *newest_of(l, g->lane_idx);
 	struct loss_gap old;
 	bool is_next;
 
@@ -153,7 +166,7 @@ static void note(struct loss_ledger *l, struct loss_gap *g)
 	if (newest >= LOSS_GAPS_MAX)
 		evict(l, g->number - LOSS_GAPS_MAX);
 	cell_write(&l->cells[g->number % LOSS_GAPS_MAX], g);
-	l->lanes[g->lane_idx].newest = g->number;
+	*newest_of(l, g->lane_idx) = g->number;
 	atomic_store_explicit(&l->newest, g->number, memory_order_release);
 }
 
@@ -271,7 +284,7 @@ void loss_skipped(struct loss_ledger *l, const struct ring *r, const struct ring
 
 bool loss_can_split(const struct loss_ledger *l)
 {
-	for (uint32_t i = 0; i < ARRAY_COUNT(l->lanes); i++)
+	for (uint32_t i = 0; i < l->lane_count; i++)
 		if (l->lanes[i].island_count == LOSS_ISLANDS_MAX)
 			return false;
 	return true;

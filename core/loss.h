@@ -7,7 +7,7 @@
  *           in its last lane, and the ledger of the process before is gone.
  * Owner:    the target's publisher. Threads: loss_read and loss_newest by any, the rest by the owner. A reader repeats
  *           while a gap is being written: a handful of stores; the writer never waits.
- * Memory:   the caller's struct, all zero at first.
+ * Memory:   the caller's struct, and an array of lanes, one a lane of the ring; both all zero at first.
  * Units:    counts are messages, times are monotonic. Errors: none.
  * Source:   the sequence count of each gap is that of core/tag.h.
  *
@@ -91,7 +91,9 @@ struct loss_sum {
 };
 
 struct loss_ledger {
-	struct loss_lane lanes[RING_LANES_MAX + 1];
+	struct loss_lane *lanes;
+	uint32_t lane_count;
+	uint64_t newest_unnumbered; /* gap */
 	struct loss_cell cells[LOSS_GAPS_MAX];
 	_Atomic uint64_t newest;
 	uint64_t told; /* gaps up to this number take nothing more in */
@@ -104,7 +106,8 @@ struct loss_ledger {
 };
 
 /* now: nothing was made before. */
-void loss_init(struct loss_ledger *l, struct target_metrics *metrics, struct mono now);
+void loss_init(struct loss_ledger *l, struct loss_lane *lanes, uint32_t lane_count,
+	       struct target_metrics *metrics, struct mono now);
 
 /* The record was taken from this stream of the ring: does it follow its lane's last one? All that a message costs. */
 NODISCARD static inline bool loss_follows(struct loss_ledger *l, const struct ring_record *rec,

@@ -198,7 +198,8 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_TARGET, "topic_alias_max", SCHEMA_INTEGER, FIELD(cfg_target, topic_alias_max),
 	 RANGE(0, 65535), .default_text = "16", .doc = "MQTT 5: aliases used at most; 0: none"},
 	{SCHEMA_TARGET, "max_packet", SCHEMA_SIZE, FIELD(cfg_target, max_packet_bytes), RANGE(256, 256 * MIB),
-	 .default_text = "64KiB", .doc = "largest packet accepted from the server"},
+	 .doc = "largest packet accepted from the server; where none is given 64KiB with subscriptions, "
+		"otherwise 4KiB, or 8 bytes for each of max_inflight"},
 	{SCHEMA_TARGET, "receive_max", SCHEMA_INTEGER, FIELD(cfg_target, receive_max), RANGE(1, 65535),
 	 .default_text = "256",
 	 .doc = "QoS 1 and 2 messages of the server under way at a time; MQTT 5: it is told"},

@@ -161,6 +161,7 @@ struct target {
 	struct target_replay replay;
 	struct target_thin thin;
 	struct loss_ledger *losses;
+	struct loss_lane *loss_lanes;
 	struct mono losses_since;    /* connected, and something is untold; MONO_NEVER: no */
 	struct mono losses_deadline; /* to tell of more */
 	uint32_t losses_budget;      /* of this connection */

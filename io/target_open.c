@@ -395,6 +395,8 @@ static int session_open(struct target *t)
 
 static int batch_memory_open(struct target *t)
 {
+	const struct publisher_config *p = &t->publisher->config;
+
 	/* A file may have more in flight than the configuration wants now. */
 	t->waiting_max = target_waiting_max(t->config) + t->session.inflight.room;
 	t->batch = memory_alloc(t->batch_max, sizeof(t->batch[0]));
@@ -403,7 +405,11 @@ static int batch_memory_open(struct target *t)
 	t->iov = memory_alloc((uint64_t)t->batch_max + 2, sizeof(t->iov[0]));
 	t->receive = memory_alloc(t->config->max_packet_bytes, 1);
 	t->losses = memory_alloc(1, sizeof(*t->losses));
-	return t->losses && t->batch && t->waiting && t->packet_bytes && t->iov && t->receive ? 0 : -ENOMEM;
+	t->loss_lanes = memory_alloc(target_ring_limits(p->cfg, t->cfg_idx, p->definitions).lane_count,
+				     sizeof(*t->loss_lanes));
+	return t->losses && t->loss_lanes && t->batch && t->waiting && t->packet_bytes && t->iov && t->receive
+		       ? 0
+		       : -ENOMEM;
 }
 
 /* --- the ring ----------------------------------------------------------------------------------------------------------------- */
@@ -591,7 +597,7 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 	rc = ring_keep(t->ring, t->config->buffer_messages, ring_keeping(t->ring).bytes,
 		       t->config->buffer_max_age_ns);
 	ASSERT(rc == 0); /* the memory was made for as much, or more */
-	loss_init(t->losses, &t->metrics, target_now(t));
+	loss_init(t->losses, t->loss_lanes, ring_lane_count(t->ring), &t->metrics, target_now(t));
 	loss_unnumbered(t->losses, LOSS_OVERSIZED, t->ring_file.unfit_count, target_now(t), target_now(t));
 	target_check_headroom(t);
 	stream_init(&t->stream, p->loop, &target_stream_user, t->receive, t->config->max_packet_bytes);
@@ -617,6 +623,7 @@ void target_close(struct target *t)
 	memory_free(t->session_memory.alias_in_sizes);
 	memory_free(t->receive);
 	memory_free(t->losses);
+	memory_free(t->loss_lanes);
 	memory_free(t->replay.text);
 	target_thin_close(t);
 	trace_close(t->trace.source.ring);

@@ -370,6 +370,7 @@ static uint64_t race_round(struct prng *prng, uint32_t round, struct ring_counts
 	struct sampler samplers[LANES] = {0};
 	struct publisher p = {.ring = r, .prng = {.state = prng_next(prng)}};
 	struct loss_ledger *losses = calloc(1, sizeof(*losses));
+	struct loss_lane lanes[LANES] = {0};
 	const struct observer seen = {.ring = r, .losses = losses};
 	struct target_metrics metrics = {0};
 	struct ring_counts c;
@@ -377,7 +378,7 @@ static uint64_t race_round(struct prng *prng, uint32_t round, struct ring_counts
 
 	if (!losses)
 		fail("no memory");
-	loss_init(losses, &metrics, clock_mono());
+	loss_init(losses, lanes, LANES, &metrics, clock_mono());
 	p.losses = losses;
 	p.splits = round % 4 >= 2 && r->shape.waiting_limit > LANES + 1; /* a split keeps these back */
 	for (uint32_t i = 0; i < LANES; i++)

@@ -152,7 +152,7 @@ TEST(what_is_left_out_has_its_default)
 	EXPECT_EQ(t->keep_alive_ns, 60 * NS_PER_S);
 	EXPECT_EQ(t->max_inflight, 256);
 	EXPECT_EQ(t->topic_alias_max, 16);
-	EXPECT_EQ(t->max_packet_bytes, 1 << 16);
+	EXPECT_EQ(t->max_packet_bytes, 4096);
 	EXPECT_EQ(t->buffer_messages, 1000);
 	EXPECT_EQ(c->lines[0].outstanding_max, 1);
 	EXPECT_EQ(c->devices[0].unit, 1);

@@ -63,6 +63,22 @@ TEST(a_subscription_that_forwards_is_understood)
 	config_free(c);
 }
 
+TEST(what_may_come_is_small_where_nothing_is_subscribed)
+{
+	parse_good("node: n1\n"
+		   "targets: [{name: a, url: 'mqtt://b'}, {name: given, url: 'mqtt://c', max_packet: 1KiB}, "
+		   "{name: wide, url: 'mqtt://d', max_inflight: 1000}, {name: wider, url: 'mqtt://e', "
+		   "max_inflight: 65279}, {name: plain, url: 'mqtt://f'}]\n" DEVICES
+		   "definitions: [{name: d, target: a, mode: subscribe, tags: 'in.*', topic: '+'}, "
+		   "{name: e, target: given, mode: subscribe, topic: x, forward: {target: a}}]");
+	EXPECT_EQ(c->targets[0].max_packet_bytes, 65536);
+	EXPECT_EQ(c->targets[1].max_packet_bytes, 1024);
+	EXPECT_EQ(c->targets[2].max_packet_bytes, 8000);
+	EXPECT_EQ(c->targets[3].max_packet_bytes, 65536);
+	EXPECT_EQ(c->targets[4].max_packet_bytes, 4096);
+	config_free(c);
+}
+
 TEST(a_subscription_is_for_tags_or_for_another_target)
 {
 	expect_mistake(TARGETS "definitions: [{name: d, target: a, mode: subscribe, topic: x}]",

@@ -16,6 +16,7 @@ enum fate { MADE, DELIVERED, LOST };
 struct world {
 	struct ring *ring;
 	struct loss_ledger losses;
+	struct loss_lane lanes[RING_LANES_MAX];
 	struct target_metrics metrics;
 	uint64_t now_ns;
 	uint64_t made[RING_LANES_MAX];
@@ -42,7 +43,7 @@ static struct world *world_open(uint32_t message_count, uint32_t lane_count, uin
 	EXPECT(w != NULL);
 	EXPECT_EQ(ring_open(&w->ring, &limits), 0);
 	w->now_ns = 1000;
-	loss_init(&w->losses, &w->metrics, at(w->now_ns));
+	loss_init(&w->losses, w->lanes, ARRAY_COUNT(w->lanes), &w->metrics, at(w->now_ns));
 	return w;
 }
 
