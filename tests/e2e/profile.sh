@@ -42,6 +42,9 @@ main;start_thread_[l];outer(a<b>&: c);inner 2"
 : | "$root/perf/fold" 2>/dev/null && fail 'perf/fold finds samples where there are none'
 : | "$root/perf/flame" "$work/none.svg" 2>/dev/null && fail 'perf/flame draws a picture of nothing'
 
+"$root/perf/profile" "$build" 2>"$work/usage" && fail 'perf/profile of nothing'
+matches "$work/usage" ' publish .*ring' || fail 'which benchmarks there are'
+
 # Boxes of a picture: depth, from, count, itself, x, width; checked against each other and against the folded stacks.
 adds_up() { # SVG FOLDED
 	xmllint --noout "$1" || fail "$1 is no XML"
