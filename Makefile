@@ -225,7 +225,7 @@ check-style: build/.deps-test
 ## check-probes: the static probes of the program against their documentation, and the scripts against both
 .PHONY: check-probes
 check-probes: $B/ringmaind
-	@tests/probes $B/ringmaind '$(CC)'
+	@tests/probes $B/ringmaind $(CC) $(CFLAGS)
 
 ## check: style, unit tests, probes, simulation seeds (under 60 s)
 .PHONY: check
@@ -289,6 +289,9 @@ install: all
 	install -m 755 $B/ringctl $B/mqttdump $B/ringdump $B/plantsim $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE tools/demo/ringmain.yaml \
 		$(DESTDIR)$(PREFIX)/share/doc/ringmain/
+	install -d $(DESTDIR)$(PREFIX)/share/doc/ringmain/probes
+	install -m 644 perf/probes/README.md $(DESTDIR)$(PREFIX)/share/doc/ringmain/probes/
+	install -m 755 perf/probes/*.bt $(DESTDIR)$(PREFIX)/share/doc/ringmain/probes/
 
 ## clean: remove build/
 .PHONY: clean

@@ -41,7 +41,7 @@ for script in "$root"/perf/probes/*.bt; do
 	trace "${name%.bt}"
 done
 
-histogram='^\[[0-9]+(, [0-9]+K?\))?\]? +[1-9][0-9]* +\|@'
+histogram='^\[[0-9]+[KMG]?(, [0-9]+[KMG]?)?[])] +[1-9][0-9]* +\|@'
 shows() { # NAME REGEX...
 	local name=$1 regex
 	shift
