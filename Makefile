@@ -265,11 +265,16 @@ $(PEERS): $B/perf/%: $B/obj/perf/%.o
 bench: all $(BENCHES) $(PEERS)
 	@perf/run $B
 
-## bench-ring, bench-publish, bench-sample: one of them
+## bench-NAME: one of them: any perf/bench_NAME.c
 BENCH_NAMES := $(patsubst perf/bench_%.c,bench-%,$(wildcard perf/bench_*.c))
 .PHONY: $(BENCH_NAMES)
 $(BENCH_NAMES): bench-%: $B/perf/bench_% $(PEERS) | all
 	@perf/run $B $*
+
+## bench-compare: what has changed since REV=revision, beyond the noise: both in pairs (NAMES="sample encode ring publish")
+.PHONY: bench-compare
+bench-compare: all $(BENCHES) $(PEERS)
+	@perf/compare $B '$(REV)' $(NAMES)
 
 ## profile: where bench_NAME spends its time (NAME=publish ARGS="..."): a table, and a flame graph in build/profile
 .PHONY: profile

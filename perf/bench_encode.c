@@ -13,6 +13,7 @@
 
 #include "core/assert.h"
 #include "core/clock.h"
+#include "core/thread_memory.h"
 #include "perf/machine.h"
 #include "perf/report.h"
 #include "perf/series.h"
@@ -45,7 +46,8 @@ static const struct shape shapes[] = {
 #define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
 
 static uint8_t slots[SLOTS][SLOT_BYTES];
-static uint64_t sum; /* of what was written, so that it has to be */
+static uint64_t allocated_bytes; /* while it was measured */
+static uint64_t sum;             /* of what was written, so that it has to be */
 
 static uint64_t backwards(const struct shape *s, uint64_t count)
 {
@@ -201,13 +203,16 @@ int main(int argc, char **argv)
 	for (uint32_t round = 0; round < rounds; round++)
 		for (uint32_t i = 0; i < SHAPES; i++)
 			for (how = 0; how < HOW_COUNT; how++) {
+				uint64_t before_bytes = thread_allocated_bytes();
 				uint64_t before_ns = thread_cpu_ns(pthread_self());
 
 				sum += run((enum how)how, &shapes[i], MESSAGES);
 				series_add(&of[i][how],
 					   (double)(thread_cpu_ns(pthread_self()) - before_ns) / MESSAGES);
+				allocated_bytes += thread_allocated_bytes() - before_bytes;
 			}
 	ASSERT(sum > 0);
 	print_report(&machine, of, rounds, json_path);
-	return 0;
+	report_allocations(allocated_bytes);
+	return allocated_bytes == 0 ? 0 : 1;
 }

@@ -23,7 +23,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/thread_memory.h"
 #include "perf/child.h"
 #include "perf/daemon.h"
 #include "perf/machine.h"
@@ -355,9 +354,8 @@ int main(int argc, char **argv)
 				run_round(round, i, &slave, seconds);
 	machine_print(&machine);
 	print_report(rounds, seconds);
-	printf("requests that were no read: %llu\nallocated by the data threads since ready: %llu bytes%s\n",
-	       (unsigned long long)slave_strange(&slave), (unsigned long long)allocated_bytes,
-	       thread_memory_is_counted() ? "" : " (not counted: no jemalloc)");
+	printf("requests that were no read: %llu\n", (unsigned long long)slave_strange(&slave));
+	report_allocations(allocated_bytes);
 	append_json(json_path, &machine);
 	slave_close(&slave);
 	free(config);

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/thread_memory.h"
 #include "perf/child.h"
 #include "perf/daemon.h"
 #include "perf/machine.h"
@@ -223,9 +222,7 @@ int main(int argc, char **argv)
 			measure((enum plan)plan, seconds, &sink, &slave);
 	machine_print(&machine);
 	print_report(rounds, seconds);
-	printf("allocated by the data threads since ready: %llu bytes%s\n",
-	       (unsigned long long)allocated_bytes,
-	       thread_memory_is_counted() ? "" : " (not counted: no jemalloc)");
+	report_allocations(allocated_bytes);
 	append_json(json_path, &machine);
 	sink_close(&sink);
 	slave_close(&slave);

@@ -611,9 +611,8 @@ int main(int argc, char **argv)
 			}
 	child_end(broker.pid);
 	print_report(&o, &machine);
-	printf("\nallocated by the data threads since ready: %llu bytes%s\n",
-	       (unsigned long long)allocated_bytes,
-	       thread_memory_is_counted() ? "" : " (not counted: no jemalloc)");
+	printf("\n");
+	report_allocations(allocated_bytes);
 	free(scratch);
 	messages_close(&messages);
 	return allocated_bytes == 0 ? 0 : 1;

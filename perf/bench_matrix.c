@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/thread_memory.h"
 #include "perf/machine.h"
 #include "perf/plain.h"
 #include "perf/report.h"
@@ -247,9 +246,7 @@ int main(int argc, char **argv)
 		}
 	sink_close(&sink);
 	print_report(&machine, rounds, seconds);
-	printf("allocated by the data threads since ready: %llu bytes%s\n",
-	       (unsigned long long)allocated_bytes,
-	       thread_memory_is_counted() ? "" : " (not counted: no jemalloc)");
+	report_allocations(allocated_bytes);
 	append_json(json_path, &machine);
 	return allocated_bytes == 0 ? 0 : 1;
 }

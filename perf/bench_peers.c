@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/thread_memory.h"
 #include "perf/child.h"
 #include "perf/machine.h"
 #include "perf/plain.h"
@@ -300,9 +299,7 @@ int main(int argc, char **argv)
 	sink_close(&sink);
 	machine_print(&machine);
 	print_report(&o, of, &source_ns);
-	printf("allocated by the data threads since ready: %llu bytes%s\n",
-	       (unsigned long long)allocated_bytes,
-	       thread_memory_is_counted() ? "" : " (not counted: no jemalloc)");
+	report_allocations(allocated_bytes);
 	append_json(&o, &machine, of, &source_ns);
 	return allocated_bytes == 0 ? 0 : 1;
 }

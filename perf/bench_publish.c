@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "core/payload.h"
-#include "core/thread_memory.h"
 #include "perf/machine.h"
 #include "perf/plain.h"
 #include "perf/report.h"
@@ -415,9 +414,7 @@ int main(int argc, char **argv)
 	}
 	printf("A/B messages/s, by round %23.3f %10.3f %10.3f\n", series_median(&rate_ratio),
 	       series_min(&rate_ratio), series_max(&rate_ratio));
-	printf("allocated by the data threads since ready: %llu bytes%s\n",
-	       (unsigned long long)allocated_bytes,
-	       thread_memory_is_counted() ? "" : " (not counted: no jemalloc)");
+	report_allocations(allocated_bytes);
 	append_json(&o, &machine, a, b, &rate_ratio);
 	return allocated_bytes == 0 ? 0 : 1;
 }

@@ -14,7 +14,7 @@
 
 #include "perf/machine.h"
 #include "perf/queue_run.h"
-#include "perf/series.h"
+#include "perf/report.h"
 
 #define ROUNDS      7
 #define COUNTS      3 /* of producers: 1, 2, 4 */
@@ -33,6 +33,7 @@ struct cell {
 	struct series to_ring[FIGURES]; /* this queue / ring, in the same round */
 };
 
+static uint64_t allocated_bytes; /* by the threads of our own rings */
 static struct cell cells[QUEUE_PROFILES][COUNTS][QUEUE_KINDS_COMPARED];
 static const uint32_t producer_counts[COUNTS] = {1, 2, 4};
 
@@ -76,6 +77,8 @@ static void measure(const struct options *o, enum queue_profile profile, uint32_
 		rmdir(o->folder);
 		exit(1);
 	}
+	if (kind == QUEUE_RING || kind == QUEUE_RING_HELD || kind == QUEUE_RING_FILE)
+		allocated_bytes += f.allocated_bytes;
 	out[PRODUCER_NS] = f.producer_ns;
 	out[CONSUMER_NS] = f.consumer_ns;
 	out[BOTH_NS] = f.producer_ns + f.consumer_ns;
@@ -243,51 +246,26 @@ static void print_report(const struct options *o, const struct machine *m)
 	       "left.\n");
 }
 
-static void json_series(FILE *f, const char *key, const struct series *s, const char *before)
-{
-	fprintf(f, "%s\"%s\":[%.3f,%.3f,%.3f]", before, key, series_median(s), series_min(s), series_max(s));
-}
-
-static void json_queue(FILE *f, const struct cell *cell, enum queue_kind kind)
-{
-	fprintf(f, "%s\"%s\":{", kind == QUEUE_RING ? "" : ",", queue_name(kind));
-	for (uint32_t i = 0; i < FIGURES; i++)
-		json_series(f, figure_keys[i], &cell->of[i], i ? "," : "");
-	fprintf(f, ",\"to_ring\":{");
-	for (uint32_t i = 0; i < LOST; i++)
-		json_series(f, figure_keys[i], &cell->to_ring[i], i ? "," : "");
-	fprintf(f, "}}");
-}
-
-/* One line for each profile and number of producers; each figure is [median, min, max]. */
+/* A line for each queue in each profile with each number of producers. */
 static void append_json(const struct options *o, const struct machine *m)
 {
-	FILE *f = fopen(o->json_path, "ae");
+	for (uint32_t i = 0; i < QUEUE_PROFILES * COUNTS * QUEUE_KINDS_COMPARED; i++) {
+		uint32_t profile = i / QUEUE_KINDS_COMPARED / COUNTS, kind = i % QUEUE_KINDS_COMPARED;
+		uint32_t count_idx = i / QUEUE_KINDS_COMPARED % COUNTS;
+		const struct cell *cell = &cells[profile][count_idx][kind];
+		struct report_figure figures[FIGURES + 1];
+		char name[96];
 
-	if (!f) {
-		fprintf(stderr, "bench_ring: %s: %s\n", o->json_path, strerror(errno));
-		exit(1);
+		if (cell->of[PRODUCER_NS].count == 0)
+			continue;
+		for (uint32_t f = 0; f < FIGURES; f++)
+			figures[f] = (struct report_figure){figure_keys[f], &cell->of[f]};
+		figures[FIGURES] = (struct report_figure){"both_of_ring", &cell->to_ring[BOTH_NS]};
+		snprintf(name, sizeof(name), "%s producers=%u queue=%s",
+			 queue_profile_name((enum queue_profile)profile), producer_counts[count_idx],
+			 queue_name((enum queue_kind)kind));
+		report_append(o->json_path, m, "ring", name, figures, FIGURES + 1);
 	}
-	for (uint32_t i = 0; i < QUEUE_PROFILES * COUNTS; i++) {
-		enum queue_profile profile = (enum queue_profile)(i / COUNTS);
-
-		fprintf(f,
-			"{\"bench\":\"ring\",\"time\":%lld,\"revision\":\"%s\",\"kernel\":\"%s\",\"cpu\":\"%"
-			"s\","
-			"\"cpus\":%u,\"load\":%.2f,\"rounds\":%u,\"seconds\":%g,\"profile\":\"%s\","
-			"\"producers\":%u,\"messages\":%u,\"message_bytes\":%u,\"file_system\":\"%s\","
-			"\"queues\":{",
-			(long long)(clock_wall().ns / (int64_t)NS_PER_S), m->revision, m->kernel,
-			m->cpu_model, m->cpu_count, m->load, o->rounds,
-			o->scale * (double)duration_ns(profile) / 1e9, queue_profile_name(profile),
-			producer_counts[i % COUNTS], QUEUE_MESSAGES, MESSAGE_BYTES,
-			file_system_of(o->folder));
-		for (uint32_t kind = 0; kind < QUEUE_KINDS_COMPARED; kind++)
-			if (measured(profile, (enum queue_kind)kind))
-				json_queue(f, &cells[profile][i % COUNTS][kind], (enum queue_kind)kind);
-		fprintf(f, "}}\n");
-	}
-	fclose(f);
 }
 
 /* --- options -------------------------------------------------------------------------------------------------------- */
@@ -400,8 +378,8 @@ int main(int argc, char **argv)
 			for (uint32_t i = 0; i < COUNTS; i++)
 				run_round(&o, round, (enum queue_profile)profile, i);
 	print_report(&o, &machine);
-	if (o.json_path)
-		append_json(&o, &machine);
+	report_allocations(allocated_bytes);
+	append_json(&o, &machine);
 	rmdir(folder);
-	return 0;
+	return allocated_bytes == 0 ? 0 : 1;
 }

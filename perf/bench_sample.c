@@ -4,6 +4,7 @@
  * number alone, the time alone. Values like those of a plant: decimals of a few digits; and doubles that need all 17.
  *
  * --count N: the JSON case only, N messages, no report: for counting instructions. */
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +13,17 @@
 #include "core/number_text.h"
 #include "core/payload.h"
 #include "core/prng.h"
+#include "core/thread_memory.h"
 #include "perf/machine.h"
-#include "perf/series.h"
+#include "perf/report.h"
 #include "perf/thread.h"
 
 #define TAGS     100u
 #define MESSAGES 400000u
 #define ROUNDS   9
 #define VALUES   4096u
+
+static uint64_t allocated_bytes; /* in what is measured */
 
 struct values {
 	double decimal[VALUES]; /* 0.000 .. 999999.999 */
@@ -107,9 +111,11 @@ static void time_updates(const char *payload, const double *values, struct serie
 
 	world_open(&w, payload);
 	run_updates(&w, values, MESSAGES / 10);
+	allocated_bytes -= thread_allocated_bytes();
 	before_ns = thread_cpu_ns(pthread_self());
 	run_updates(&w, values, MESSAGES);
 	series_add(out, (double)(thread_cpu_ns(pthread_self()) - before_ns) / MESSAGES);
+	allocated_bytes += thread_allocated_bytes();
 	world_close(&w);
 }
 
@@ -164,35 +170,74 @@ static void run_count(const struct values *v, uint64_t count)
 	world_close(&w);
 }
 
+enum { JSON, TEXT, JSON_EXACT, PAYLOAD, F64, F64_EXACT, F32, TIME, CASES };
+
+static const struct {
+	const char *label, *key;
+} cases[CASES] = {
+	[JSON] = {"whole, JSON", "json_ns"},
+	[TEXT] = {"whole, text", "text_ns"},
+	[JSON_EXACT] = {"whole, JSON, doubles of 17 digits", "json_exact_ns"},
+	[PAYLOAD] = {"payload, JSON", "payload_ns"},
+	[F64] = {"number, double of 3 decimals", "double_ns"},
+	[F64_EXACT] = {"number, double of 17 digits", "double_exact_ns"},
+	[F32] = {"number, float of 3 decimals", "float_ns"},
+	[TIME] = {"time", "time_ns"},
+};
+
+static void print_report(const struct machine *m, const struct series series[CASES], uint32_t rounds,
+			 const char *json_path)
+{
+	struct report_figure figures[CASES];
+
+	machine_print(m);
+	printf("sample: one core, CPU time, %u rounds of %u, %u tags\n", rounds, MESSAGES, TAGS);
+	printf("%-40s %9s %9s %9s\n", "ns/message", "median", "min", "max");
+	for (uint32_t i = 0; i < CASES; i++) {
+		printf("%-40s %9.1f %9.1f %9.1f\n", cases[i].label, series_median(&series[i]),
+		       series_min(&series[i]), series_max(&series[i]));
+		figures[i] = (struct report_figure){cases[i].key, &series[i]};
+	}
+	report_allocations(allocated_bytes);
+	report_append(json_path, m, "sample", "one core", figures, CASES);
+}
+
 int main(int argc, char **argv)
 {
-	enum { JSON, TEXT, JSON_EXACT, PAYLOAD, F64, F64_EXACT, F32, TIME, CASES };
-	static const char *const labels[CASES] = {
-		[JSON] = "whole, JSON",
-		[TEXT] = "whole, text",
-		[JSON_EXACT] = "whole, JSON, doubles of 17 digits",
-		[PAYLOAD] = "payload, JSON",
-		[F64] = "number, double of 3 decimals",
-		[F64_EXACT] = "number, double of 17 digits",
-		[F32] = "number, float of 3 decimals",
-		[TIME] = "time",
+	static const struct option known[] = {
+		{"rounds", required_argument, NULL, 'r'},
+		{"count", required_argument, NULL, 'c'},
+		{"json", required_argument, NULL, 'j'},
+		{NULL, 0, NULL, 0},
 	};
 	static struct values v;
 	struct series series[CASES] = {0};
+	const char *json_path = NULL;
 	struct machine machine;
+	uint32_t rounds = ROUNDS;
+	uint64_t count = 0;
+	int key;
 
-	values_make(&v);
-	if (argc == 3 && strcmp(argv[1], "--count") == 0) {
-		run_count(&v, strtoull(argv[2], NULL, 10));
-		return 0;
+	while ((key = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (key) {
+		case 'r': rounds = (uint32_t)strtoul(optarg, NULL, 10); break;
+		case 'c': count = strtoull(optarg, NULL, 10); break;
+		case 'j': json_path = optarg; break;
+		default: rounds = 0; break;
+		}
 	}
-	if (argc != 1) {
-		fprintf(stderr, "usage: bench_sample [--count MESSAGES]\n");
+	if (optind != argc || rounds < 1 || rounds > SERIES_MAX) {
+		fprintf(stderr, "usage: bench_sample [--rounds N] [--json FILE] | --count MESSAGES\n");
 		return 2;
+	}
+	values_make(&v);
+	if (count > 0) {
+		run_count(&v, count);
+		return 0;
 	}
 	machine_read(&machine);
 	thread_pin(0);
-	for (uint32_t round = 0; round < ROUNDS; round++) {
+	for (uint32_t round = 0; round < rounds; round++) {
 		time_updates("json", v.decimal, &series[JSON]);
 		time_updates("text", v.decimal, &series[TEXT]);
 		time_updates("json", v.exact, &series[JSON_EXACT]);
@@ -202,11 +247,6 @@ int main(int argc, char **argv)
 		time_part(PART_F32, v.real32, &series[F32]);
 		time_part(PART_TIME, v.decimal, &series[TIME]);
 	}
-	machine_print(&machine);
-	printf("sample: one core, CPU time, %u rounds of %u, %u tags\n", ROUNDS, MESSAGES, TAGS);
-	printf("%-40s %9s %9s %9s\n", "ns/message", "median", "min", "max");
-	for (uint32_t i = 0; i < CASES; i++)
-		printf("%-40s %9.1f %9.1f %9.1f\n", labels[i], series_median(&series[i]),
-		       series_min(&series[i]), series_max(&series[i]));
-	return 0;
+	print_report(&machine, series, rounds, json_path);
+	return allocated_bytes == 0 ? 0 : 1;
 }

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "core/thread_memory.h"
 #include "perf/daemon.h"
 #include "perf/machine.h"
 #include "perf/report.h"
@@ -345,9 +344,7 @@ int main(int argc, char **argv)
 		if (only == AXIS_COUNT || only == axis)
 			print_axis((enum axis)axis);
 	print_wanted();
-	printf("allocated by the data threads since ready: %llu bytes%s\n",
-	       (unsigned long long)allocated_bytes,
-	       thread_memory_is_counted() ? "" : " (not counted: no jemalloc)");
+	report_allocations(allocated_bytes);
 	append_json(&o, &machine);
 	sink_close(&sink);
 	slave_close(&slave);

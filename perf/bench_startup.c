@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/thread_memory.h"
 #include "perf/daemon.h"
 #include "perf/machine.h"
 #include "perf/report.h"
@@ -164,9 +163,7 @@ int main(int argc, char **argv)
 			measure((enum plan)plan, &sink, &slave);
 	machine_print(&machine);
 	print_report(rounds);
-	printf("allocated by the data threads since ready: %llu bytes%s\n",
-	       (unsigned long long)allocated_bytes,
-	       thread_memory_is_counted() ? "" : " (not counted: no jemalloc)");
+	report_allocations(allocated_bytes);
 	for (uint32_t plan = 0; plan < PLAN_COUNT; plan++) {
 		struct report_figure list[FIG_COUNT];
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/assert.h"
+#include "core/thread_memory.h"
 #include "perf/thread.h"
 
 #define TURN_COUNT     2048u /* one thread: messages in, then as many out */
@@ -41,6 +42,7 @@ struct worker {
 	uint64_t count, cpu_ns, wall_ns;
 	uint64_t slept_ns;   /* of cpu_ns: going to sleep and waking */
 	uint64_t produce_ns; /* of cpu_ns, where one thread does both */
+	uint64_t allocated_bytes;
 };
 
 const char *queue_profile_name(enum queue_profile profile)
@@ -116,6 +118,7 @@ static void *alone_main(void *arg)
 	uint64_t at_ns;
 
 	thread_pin(0);
+	me->allocated_bytes = thread_allocated_bytes();
 	at_ns = own_cpu_ns();
 	do {
 		struct mono now = clock_mono();
@@ -131,6 +134,7 @@ static void *alone_main(void *arg)
 		at_ns = taken_ns;
 		me->wall_ns = mono_since(clock_mono(), from);
 	} while (me->wall_ns < w->run->duration_ns);
+	me->allocated_bytes = thread_allocated_bytes() - me->allocated_bytes;
 	me->count = made_count(w) - before_count;
 	return NULL;
 }
@@ -150,6 +154,7 @@ static int run_alone(struct world *w, struct queue_figures *out)
 	out->consumer_ns = (double)(worker.cpu_ns - worker.produce_ns) / count;
 	out->producer_wall_ns = (double)worker.wall_ns / count;
 	out->taken_per_us = count * 1e3 / (double)worker.wall_ns;
+	out->allocated_bytes = worker.allocated_bytes;
 	return 0;
 }
 
@@ -170,6 +175,7 @@ static void worker_begin(struct worker *me, uint32_t cpu)
 	thread_pin((int32_t)cpu);
 	prctl(PR_SET_TIMERSLACK, 1);
 	pthread_barrier_wait(&me->world->start);
+	me->allocated_bytes = thread_allocated_bytes();
 	me->cpu_ns = own_cpu_ns();
 	me->wall_ns = clock_mono().ns;
 }
@@ -178,6 +184,7 @@ static void worker_end(struct worker *me)
 {
 	me->wall_ns = clock_mono().ns - me->wall_ns;
 	me->cpu_ns = own_cpu_ns() - me->cpu_ns;
+	me->allocated_bytes = thread_allocated_bytes() - me->allocated_bytes;
 }
 
 static bool stopping(const struct world *w)
@@ -270,8 +277,10 @@ static void run_threads(struct world *w, struct queue_figures *out)
 	pthread_barrier_wait(&w->start);
 	nanosleep(&duration, NULL);
 	atomic_store_explicit(&w->stopping, true, memory_order_relaxed);
-	for (uint32_t i = 0; i <= w->run->producer_count; i++)
+	for (uint32_t i = 0; i <= w->run->producer_count; i++) {
 		pthread_join(workers[i].thread, NULL);
+		out->allocated_bytes += workers[i].allocated_bytes;
+	}
 	pthread_barrier_destroy(&w->start);
 	for (uint32_t i = 0; i < w->run->producer_count; i++) {
 		cpu_ns += workers[i].cpu_ns - workers[i].slept_ns;

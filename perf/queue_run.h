@@ -27,11 +27,12 @@ struct queue_run {
 };
 
 struct queue_figures {
-	double producer_ns;      /* CPU time, without what it slept or spent on going to sleep */
-	double producer_wall_ns; /* with everything: sleeping, and others on its CPU */
-	double consumer_ns;      /* CPU time as above */
-	double taken_per_us;     /* million messages a second */
-	double lost_percent;     /* overwritten or refused */
+	double producer_ns;       /* CPU time, without what it slept or spent on going to sleep */
+	double producer_wall_ns;  /* with everything: sleeping, and others on its CPU */
+	double consumer_ns;       /* CPU time as above */
+	double taken_per_us;      /* million messages a second */
+	double lost_percent;      /* overwritten or refused */
+	uint64_t allocated_bytes; /* by producers and consumer while they were measured */
 	char wrong[160];
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/thread_memory.h"
 
 void report_append(const char *path, const struct machine *m, const char *bench, const char *name,
 		   const struct report_figure *figures, uint32_t count)
@@ -36,4 +37,10 @@ void report_append(const char *path, const struct machine *m, const char *bench,
 	}
 	fprintf(f, "}}\n");
 	fclose(f);
+}
+
+void report_allocations(uint64_t bytes)
+{
+	printf("allocated by the data threads since ready: %llu bytes%s\n", (unsigned long long)bytes,
+	       thread_memory_is_counted() ? "" : " (not counted: no jemalloc)");
 }

@@ -22,4 +22,8 @@ struct report_figure {
 void report_append(const char *path, const struct machine *m, const char *bench, const char *name,
 		   const struct report_figure *figures, uint32_t count);
 
+/* What the data threads, or whoever runs their code here, have allocated while they were measured: a line for people. A
+ * benchmark ends with status 1 where that is not 0. */
+void report_allocations(uint64_t bytes);
+
 #endif
