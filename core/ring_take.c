@@ -38,25 +38,14 @@ static bool can_walk(const struct ring *r, enum ring_stream_kind kind, uint64_t 
 	return r->publisher.streams[kind].next < end && r->publisher.held_count < limit;
 }
 
-/* The touched segments from this place of unclosed on, by position. There are few. */
-static void unclosed_sort(struct ring_publisher *p, uint32_t first)
-{
-	for (uint32_t i = first + 1; i < p->unclosed_count; i++) {
-		uint32_t idx = p->unclosed[i], at = i;
-
-		for (; at > first && p->touched[p->unclosed[at - 1]].position > p->touched[idx].position;
-		     at--)
-			p->unclosed[at] = p->unclosed[at - 1];
-		p->unclosed[at] = idx;
-	}
-}
-
 /* The walk was lapped, and goes on at `to`. What is left from before that are segments that were open when the others came
- * round, of lanes that were idle, one a lane or little more: the walk would meet them where the last lap has put them,
- * behind what is younger. So they are touched first. Looks at each segment once, after an outage. Returns how many. */
+ * round, of lanes that were idle: the walk would meet them where the last lap has put them, behind what is younger. So they
+ * are touched first. There is one a lane at most, so their order does not matter: a lane closes the one before it opens the
+ * next, and that has to be a lap old too, by which time the first was overwritten. Looks at each segment once, after an
+ * outage. Returns how many. */
 static uint32_t touch_lapped(struct ring *r, enum ring_stream_kind kind, uint64_t to)
 {
-	struct ring_publisher *p = &r->publisher;
+	const struct ring_publisher *p = &r->publisher;
 	uint64_t from = p->streams[kind].next;
 	uint32_t first = p->unclosed_count;
 
@@ -75,7 +64,6 @@ static uint32_t touch_lapped(struct ring *r, enum ring_stream_kind kind, uint64_
 			     acq_rel)) /* A */
 			segment_touched(r, kind, idx, pos, state);
 	}
-	unclosed_sort(p, first);
 	return p->unclosed_count - first;
 }
 
