@@ -278,7 +278,7 @@ bench-compare: all $(BENCHES) $(PEERS)
 
 ## profile: where bench_NAME spends its time (NAME=publish ARGS="..."): a table, and a flame graph in build/profile
 .PHONY: profile
-profile: $(if $(NAME),$B/perf/bench_$(NAME))
+profile: $(if $(NAME),$B/perf/bench_$(NAME) $(PEERS) all)
 	@perf/profile $B $(NAME) $(ARGS)
 
 ## run: the whole thing alive: plant simulator, broker, daemon, subscriber (SECONDS=n to stop by itself)

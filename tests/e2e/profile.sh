@@ -39,6 +39,7 @@ iou wrk;libfoo.so_[l];entry_[k] 1
 main;start_thread_[l];outer(a<b>&: c) 1
 main;start_thread_[l];outer(a<b>&: c);inner 2"
 
+expect 'another process' "$("$root/perf/fold" -t git "$work/stacks")" 'git;elsewhere 1'
 : | "$root/perf/fold" 2>/dev/null && fail 'perf/fold finds samples where there are none'
 : | "$root/perf/flame" "$work/none.svg" 2>/dev/null && fail 'perf/flame draws a picture of nothing'
 
