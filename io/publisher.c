@@ -42,6 +42,9 @@ int publisher_open(struct publisher *p, const struct publisher_config *config)
 		rc = -ENOMEM;
 		goto fail;
 	}
+	rc = gather_open(&p->gather, (uint32_t)min_u64(config->gather_count, target_count));
+	if (rc < 0)
+		goto fail;
 	memory_count(MEMORY_LOOPS, loop_memory_bytes(&limits));
 	if (!config->only_count)
 		rc = loop_open(&p->loop, &limits);
@@ -68,6 +71,7 @@ void publisher_close(struct publisher *p)
 		loop_close(p->loop); /* first: the kernel lets go of records and buffers */
 	for (uint32_t i = 0; i < p->target_count; i++)
 		target_close(&p->targets[i]);
+	gather_close(&p->gather);
 	memory_free(p->targets);
 	timers_close(&p->timers);
 	p->loop = NULL;

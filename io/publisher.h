@@ -19,6 +19,7 @@
 #include "core/trace.h"
 #include "core/turn.h"
 #include "core/pace.h"
+#include "io/gather.h"
 #include "io/loop.h"
 
 struct target;
@@ -34,6 +35,7 @@ struct publisher_config {
 	struct publisher **publisher_of_target; /* for what is passed on; complete before the threads start */
 	const uint32_t *slot_of_target;
 	uint64_t seed;              /* for back-off jitter */
+	uint32_t gather_count;      /* blocks for small packets; at most one a target */
 	uint64_t drain_ns;          /* at a stop: how long the rest may take to go out */
 	struct trace_switch *trace; /* of the flight recorders */
 	bool only_count; /* nothing of the outside world is touched: opened to count its memory, then closed */
@@ -45,6 +47,7 @@ struct publisher {
 	struct turn turn;
 	struct timers timers; /* one a target, and one for the stop */
 	struct target *targets;
+	struct gather gather;
 	uint32_t target_count;
 	struct prng prng;
 	struct publisher_metrics metrics;

@@ -175,6 +175,7 @@ static void link_again(struct target *t)
 static void link_closed(struct target *t)
 {
 	target_trace_closed(t);
+	target_gathered_return(t);
 	if (t->open)
 		target_batch_recover(t);
 	inbound_lost(&t->inbound, &t->session, target_now(t), turn_wall(&t->publisher->turn));
@@ -346,6 +347,7 @@ static void on_sent(struct stream *s, size_t size_bytes)
 	PROBE4(target__sent, t->name, t->ring, t->batch_count, size_bytes);
 	counter_add(&t->metrics.sent_bytes, size_bytes);
 	t->sent_before_bytes = s->sent_bytes;
+	target_gathered_return(t);
 	target_batch_through(t, t->batch_count);
 	t->batch_count = t->control_bytes = 0;
 	if (t->close_when_sent) {

@@ -150,6 +150,8 @@ struct target {
 	uint64_t sent_before_bytes; /* of this connection, before the present send */
 	struct iovec *iov;          /* batch_max + 2 */
 	uint32_t iov_count;
+	uint8_t *gathered; /* a block of the publisher's, or NULL: the small packets of the send under way */
+	uint32_t gathered_bytes;
 	uint8_t *outboxes[2]; /* the session writes into one while the other is sent */
 	size_t outbox_bytes;
 	uint32_t outbox_idx;

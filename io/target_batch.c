@@ -78,9 +78,39 @@ static void iov_add(struct target *t, const void *bytes, size_t size_bytes)
 	t->iov[t->iov_count++] = (struct iovec){.iov_base = (void *)(uintptr_t)bytes, .iov_len = size_bytes};
 }
 
+/* Where the packet is sent from: where it was written, or, if it is small, behind the last one. */
+static const uint8_t *gathered(struct target *t, struct bytes packet)
+{
+	uint8_t *at;
+
+	if (packet.size > GATHER_PACKET_BYTES_MAX)
+		return packet.ptr;
+	if (!t->gathered)
+		t->gathered = gather_borrow(&t->publisher->gather);
+	if (!t->gathered || t->gathered_bytes + packet.size > t->publisher->gather.block_bytes)
+		return packet.ptr;
+	at = t->gathered + t->gathered_bytes;
+	memcpy(at, packet.ptr, packet.size);
+	t->gathered_bytes += (uint32_t)packet.size;
+	return at;
+}
+
+void target_gathered_return(struct target *t)
+{
+	gather_return(&t->publisher->gather, t->gathered);
+	t->gathered = NULL;
+	t->gathered_bytes = 0;
+}
+
 static void batch_add(struct target *t, struct ring_record *rec, struct bytes packet)
 {
-	iov_add(t, packet.ptr, packet.size);
+	const uint8_t *from = gathered(t, packet);
+	struct iovec *last = t->iov_count ? &t->iov[t->iov_count - 1] : NULL;
+
+	if (last && (const uint8_t *)last->iov_base + last->iov_len == from)
+		last->iov_len += packet.size;
+	else
+		iov_add(t, from, packet.size);
 	t->packet_bytes[t->batch_count] = (uint32_t)packet.size;
 	t->batch[t->batch_count++] = rec;
 }

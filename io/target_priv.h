@@ -71,6 +71,8 @@ void target_batch_through(struct target *t, uint32_t count);
 void target_batch_recover(struct target *t);
 /* Connected again: lets go of what the ring has made obsolete meanwhile. */
 void target_give_up_excess(struct target *t);
+/* The kernel has let go of what was gathered for a send. */
+void target_gathered_return(struct target *t);
 void target_hold_drop(struct target *t, struct ring_record *rec, uint32_t hold);
 /* What a record is as a message, good as long as the record. */
 void target_message(const struct target *t, struct ring_record *rec, struct mqtt_message *m);

@@ -86,16 +86,6 @@ static bool has_only_alias(struct bytes packet)
 	return read_u16(&r) == 0 && !r.failed;
 }
 
-/* The channel of iov[i], for trace_note; UINT32_MAX: control packets, or a message that says its topic. */
-static uint32_t channel_of(const struct target *t, uint32_t i)
-{
-	uint32_t before_count = t->iov_count - t->batch_count; /* the outbox */
-
-	if (i < before_count || !has_only_alias(bytes_of(t->iov[i].iov_base, t->iov[i].iov_len)))
-		return UINT32_MAX;
-	return t->batch[i - before_count]->channel_idx;
-}
-
 void target_trace_sent(struct target *t)
 {
 	struct segment s = {.target = t,
@@ -103,16 +93,23 @@ void target_trace_sent(struct target *t)
 			    .sequence = (uint32_t)t->stream.sent_bytes,
 			    .acknowledged = (uint32_t)t->trace.received_bytes};
 
+	uint32_t control_left = t->control_bytes, batch_idx = 0;
+
 	t->trace.sent_bytes = t->stream.sent_bytes;
 	for (uint32_t i = 0; i < t->iov_count; i++) {
 		struct bytes rest = bytes_of(t->iov[i].iov_base, t->iov[i].iov_len);
-		uint32_t channel_idx = channel_of(t, i);
 
 		t->trace.sent_bytes += rest.size;
 		while (rest.size > 0) {
 			int64_t n = mqtt_frame_bytes(rest);
 			size_t size = n > 0 ? min_size((size_t)n, rest.size) : rest.size;
+			uint32_t channel_idx = UINT32_MAX;
 
+			/* The outbox first, then one packet a record of the batch. */
+			if (control_left > 0)
+				control_left -= (uint32_t)min_size(size, control_left);
+			else if (batch_idx++ < t->batch_count && has_only_alias(bytes_of(rest.ptr, size)))
+				channel_idx = t->batch[batch_idx - 1]->channel_idx;
 			segment_add(&s, bytes_of(rest.ptr, min_size(size, snap_of(t, *rest.ptr))),
 				    (uint32_t)size, channel_idx);
 			rest = bytes_of(rest.ptr + size, rest.size - size);

@@ -87,6 +87,7 @@ static int publishers_open(struct node *n, const char *base_dir, const char *sta
 			.publisher_of_target = n->publisher_of_target,
 			.slot_of_target = n->slot_of_target,
 			.seed = prng_next(prng),
+			.gather_count = GATHER_BLOCKS_MAX,
 			.drain_ns = DRAIN_NS,
 			.trace = &n->trace,
 			.only_count = n->only_count,

@@ -187,6 +187,12 @@ int world_open_node(struct world *w)
 	}
 	tags_find(w);
 	threads_add(w);
+	for (uint32_t i = 0; i < w->node.publisher_count && sim_chance(300); i++) {
+		struct gather *g = &w->node.publishers[i].gather;
+
+		g->free_count = (uint32_t)sim_between(0, g->free_count); /* the others are never given back */
+		g->block_bytes = (uint32_t)sim_between(0, 600);
+	}
 	world_rings_opened(w);
 	return 0;
 }

@@ -172,6 +172,28 @@ static uint32_t note_of(const struct world *w, uint32_t i)
 
 static const uint8_t only_alias[] = {0x30, 7, 0, 0, 3, 0x23, 0, 1, 'x'};
 
+TEST(gathered_messages_are_each_noted_with_their_channel)
+{
+	struct world *w = world_open(true);
+	uint8_t all[2 * sizeof(only_alias) + 20];
+	struct bytes one = bytes_of(all, sizeof(all));
+
+	memcpy(all, only_alias, sizeof(only_alias));
+	(void)message(all + sizeof(only_alias), 20);
+	memcpy(all + sizeof(only_alias) + 20, only_alias, sizeof(only_alias));
+	for (uint32_t i = 0; i < 3; i++)
+		w->records[i].channel_idx = 70 + i;
+	w->target.batch_count = 3;
+	send_all(w, &one, 1);
+	EXPECT(next(w));
+	EXPECT_EQ(w->kept.size, sizeof(all));
+	EXPECT_EQ(w->head.note_count, 2);
+	EXPECT_EQ(note_of(w, 0), 70);
+	EXPECT_EQ(note_of(w, 1), 72);
+	EXPECT(!next(w));
+	world_close(w);
+}
+
 TEST(a_message_that_has_only_an_alias_is_noted_with_its_channel)
 {
 	static const uint8_t ping[] = {0xc0, 0};
@@ -182,7 +204,8 @@ TEST(a_message_that_has_only_an_alias_is_noted_with_its_channel)
 
 	for (uint32_t i = 0; i < 3; i++)
 		w->records[i].channel_idx = 70 + i;
-	w->target.batch_count = 3; /* the first part is what the session says itself */
+	w->target.batch_count = 3;
+	w->target.control_bytes = 2; /* the first part is what the session says itself */
 	send_all(w, parts, 4);
 	EXPECT(next(w));
 	EXPECT_EQ(w->kept.size, 2 + 2 * sizeof(only_alias) + sizeof(named));
