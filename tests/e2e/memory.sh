@@ -86,7 +86,7 @@ measure tiny only <<-END
 	node: n
 	samplers: [{name: fast}]
 	publishers: [{name: pub0}]
-	targets: [{name: only, url: "mqtt://127.0.0.1:PORT", reconnect: {base: 50ms, cap: 200ms}}]
+	targets: [{name: only, url: "mqtt://127.0.0.1:PORT", trace: {memory: 4MiB}, reconnect: {base: 50ms, cap: 200ms}}]
 	lines: [{name: load, synthetic: {tags: 10, rate: 5000}}]
 	definitions: [{name: d, target: only, tags: ["load.*"], topic: "d/{tag}", qos: 1}]
 END

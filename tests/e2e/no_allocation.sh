@@ -1,6 +1,6 @@
 #!/bin/bash
 # After `ready` no data thread allocates a byte: under load, with Modbus over TCP and RTU, QoS 0, 1 and 2, both protocol
-# versions, outages of brokers and of slaves.
+# versions, outages of brokers and of slaves, all of it recorded.
 . "${0%/*}/lib.sh"
 need mosquitto mosquitto_sub socat
 ldd "$build/ringmaind" | grep -q jemalloc || skip 'without jemalloc nothing is counted'
@@ -16,12 +16,13 @@ node: n
 samplers: [{name: fast}, {name: slow}]
 publishers: [{name: pub0}, {name: pub1}]
 targets:
-  - {name: five, urls: ["mqtt://localhost:$gate"], publisher: pub0, clean_start: false, session_expiry: 1h, reconnect: {base: 50ms, cap: 200ms}}
-  - {name: three, url: "mqtt://127.0.0.1:$gate", publisher: pub1, protocol: 3.1.1, reconnect: {base: 50ms, cap: 200ms}}
+  - {name: five, urls: ["mqtt://localhost:$gate"], publisher: pub0, clean_start: false, session_expiry: 1h, trace: {memory: 64KiB},
+     reconnect: {base: 50ms, cap: 200ms}}
+  - {name: three, url: "mqtt://127.0.0.1:$gate", publisher: pub1, protocol: 3.1.1, trace: {memory: 64KiB}, reconnect: {base: 50ms, cap: 200ms}}
 lines:
   - {name: load, sampler: fast, synthetic: {tags: 50, rate: 3000}}
-  - {name: plc, sampler: slow, modbus_tcp: {address: "localhost:$slave"}, reconnect: {base: 50ms, cap: 200ms}}
-  - {name: bus, sampler: slow, modbus_rtu: {path: "$work/bus", baud: 115200, format: 8N1, mode: rs232}, reconnect: {base: 50ms, cap: 200ms}}
+  - {name: plc, sampler: slow, modbus_tcp: {address: "localhost:$slave"}, trace: {memory: 16KiB}, reconnect: {base: 50ms, cap: 200ms}}
+  - {name: bus, sampler: slow, modbus_rtu: {path: "$work/bus", baud: 115200, format: 8N1, mode: rs232}, trace: {memory: 16KiB}, reconnect: {base: 50ms, cap: 200ms}}
 devices:
   - {name: t, line: plc, every: 20ms, timeout: 100ms, tags: [{name: v, address: "input:1", type: uint16}]}
   - {name: r, line: bus, unit: 2, every: 20ms, timeout: 100ms, tags: [{name: v, address: "input:10", type: float32}]}
