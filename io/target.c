@@ -329,8 +329,11 @@ static size_t on_received(struct stream *s, const uint8_t *data, size_t size_byt
 		}
 	}
 	counter_add(&t->metrics.received_bytes, bytes.size - input.size);
-	if (t->closing || t->close_when_sent) /* what comes after the end is nobody's */
+	if (t->closing || t->close_when_sent) { /* what comes after the end is nobody's */
+		if (trace_is_on(&t->trace.source))
+			target_trace_discarded(t, bytes);
 		return bytes.size;
+	}
 	/* Packets may be left over for want of room for their answers: they come again when what has room now is sent. */
 	bool is_full = !mqtt_session_takes_input(&t->session);
 

@@ -133,6 +133,8 @@ void target_trace_opened(struct target *t);
 void target_trace_sent(struct target *t);
 /* What has come in and is not consumed, as the stream has it. */
 void target_trace_received(struct target *t, struct bytes input);
+/* The same, but nobody will look at it: it will not become whole. */
+void target_trace_discarded(struct target *t, struct bytes input);
 void target_trace_closed(struct target *t);
 
 /* io/target_place.c: where to go. */

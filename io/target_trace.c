@@ -149,6 +149,12 @@ void target_trace_received(struct target *t, struct bytes input)
 	t->trace.received_bytes = at;
 }
 
+void target_trace_discarded(struct target *t, struct bytes input)
+{
+	t->trace.garbled = true;
+	target_trace_received(t, input);
+}
+
 /* --- the connection --------------------------------------------------------------------------------------------------- */
 
 /* Also while it is off: it may be turned on before the next one. */

@@ -198,6 +198,8 @@ static void drain(struct world *w)
 	} while (!sim.failed && !world_is_drained(w));
 	if (!sim.failed)
 		world_check_drained(w);
+	if (!sim.failed)
+		world_check_traces(w);
 }
 
 static void calm(struct world *w)

@@ -118,4 +118,7 @@ void world_check_drained(struct world *w);
 void world_outage_begins(struct world *w);
 void world_check_outage(struct world *w);
 
+/* world_trace.c */
+void world_check_traces(const struct world *w);
+
 #endif

@@ -72,11 +72,12 @@ static void lines_put(struct world *w, uint32_t sampler_count, bool tcp, bool rt
 		put(w,
 		    "  - {name: mtl, modbus_tcp: {address: \"plc:502\", outstanding: %u, connect_timeout: "
 		    "500ms}, "
-		    "sampler: s%u, gap: %u, reconnect: {base: 50ms, cap: 500ms}}\n",
+		    "sampler: s%u, gap: %u, trace: {memory: 64KiB}, reconnect: {base: 50ms, cap: 500ms}}\n",
 		    number(1, 4), number(0, sampler_count - 1), number(0, 4));
 	if (rtu)
 		put(w,
-		    "  - {name: mrl, modbus_rtu: {path: /dev/ttySim, baud: 115200}, sampler: s%u, "
+		    "  - {name: mrl, modbus_rtu: {path: /dev/ttySim, baud: 115200}, sampler: s%u, trace: "
+		    "{memory: 16KiB}, "
 		    "reconnect: {base: 50ms, cap: 500ms}}\n",
 		    number(0, sampler_count - 1));
 }
@@ -252,6 +253,8 @@ static void target_put(struct world *w, uint32_t i)
 	if (t->ring.in_file)
 		put(w, ", path: target%u.ring", i);
 	put(w, "}\n");
+	if (t->buffer_messages % 2 == 0) /* no draw of its own: what was found with a seed stays with it */
+		put(w, "    trace: {memory: %s, snap: 40B}\n", t->buffer_messages % 4 ? "16KiB" : "1MiB");
 	if (sim_chance(300)) {
 		put(w, "    user: me\n    password: env:SIM_PASSWORD\n");
 		snprintf(x->user, sizeof(x->user), "me");

@@ -328,6 +328,25 @@ TEST(garbage_is_recorded_as_it_comes)
 	world_close(w);
 }
 
+TEST(what_nobody_looks_at_any_more_is_recorded_in_pieces)
+{
+	struct world *w = world_open(true);
+	uint8_t all[30];
+	struct bytes packet = message(all, 30);
+
+	come(w, packet, 0, 1);
+	EXPECT(!next(w));
+	target_trace_discarded(&w->target, bytes_of(packet.ptr, 1));
+	EXPECT(next(w));
+	EXPECT_EQ(w->kept.size, 1);
+	come(w, packet, 1, 29);
+	EXPECT(next(w));
+	EXPECT_EQ(w->head.sequence, 1);
+	EXPECT_EQ(w->kept.size, 29);
+	EXPECT(!next(w));
+	world_close(w);
+}
+
 /* --- a line ------------------------------------------------------------------------------------------------------------ */
 
 TEST(what_a_line_sends_is_recorded_in_segments_with_its_place)
