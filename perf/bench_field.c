@@ -183,11 +183,16 @@ static struct result watch(pid_t pid, const char *name, const struct plan *p, co
 		slave_ns[i] = slave_cpu_ns(slave);
 		if (i == 0)
 			rig_pause_s(seconds);
+		/* Where others have both CPUs, nothing may happen in that time: longer, then. */
+		for (uint32_t k = 0; i == 0 && slave_reads(slave) == reads[0] && k < BEGIN_MAX_S; k++)
+			rig_pause_s(1);
 	}
 	took_s = (double)mono_since(at[1], at[0]) / 1e9;
 	count = (double)(reads[1] - reads[0]);
-	if (child_has_ended(pid) || count == 0)
+	if (child_has_ended(pid))
 		rig_fail(name, ECHILD);
+	if (count == 0)
+		rig_fail(name, ETIMEDOUT);
 	return (struct result){.rate = count / took_s,
 			       .cpu_ns = (double)(cpu_ns[1] - cpu_ns[0]) / count,
 			       .slave_busy = (double)(slave_ns[1] - slave_ns[0]) / 1e9 / took_s};
