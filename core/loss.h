@@ -134,6 +134,12 @@ void loss_split(struct loss_ledger *l, const struct ring *r);
  * found no room. A few loads where nothing is new. */
 void loss_look(struct loss_ledger *l, struct ring *r, struct mono now);
 
+/* The backlog has ended, and what is missing of it is not noted yet: look. */
+NODISCARD static inline bool loss_is_due(const struct loss_ledger *l, const struct ring *r)
+{
+	return UNLIKELY(l->is_split) && ring_replay_is_done(r);
+}
+
 /* A record that was taken is lost after all. */
 void loss_record(struct loss_ledger *l, const struct ring_record *rec, enum loss_reason reason,
 		 bool is_quiet);

@@ -249,7 +249,8 @@ uint32_t target_take(struct target *t, enum ring_stream_kind kind, struct ring_r
 		if (UNLIKELY(target_is_replayed(t, out[i], kind)))
 			out[i]->flags |= IS_REPLAYED;
 	}
-	if (count < room)
+	/* A narrow window is always full: what is missing must not wait for a message that finds it wider. */
+	if (count < room || loss_is_due(t->losses, t->ring) || ring_idle(t->ring))
 		loss_look(t->losses, t->ring, target_now(t));
 	return count;
 }
