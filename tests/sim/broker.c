@@ -102,18 +102,47 @@ static void check_limits(const struct broker_link *k, const struct wire_packet *
 		broker_violation(k, "a packet larger than our maximum [MQTT-3.2.2-15]");
 }
 
+/* What a message of the backlog has beside what it was: off with it. */
+static void mark_take(struct broker_link *k, struct wire_packet *p)
+{
+	static const char name[] = "u:replay=";
+	struct bytes prefix = bytes_of_text(ACCOUNT_PREFIX);
+	char *at = strstr(p->told, name), *end = at ? strchr(at, ';') : NULL;
+
+	k->mark[0] = '\0';
+	if (end && (at == p->told || at[-1] == ';')) {
+		snprintf(k->mark, sizeof(k->mark), "%.*s", (int)(end - at - (long)strlen(name)),
+			 at + strlen(name));
+		memmove(at, end + 1, strlen(end + 1) + 1);
+	}
+	k->has_prefix = p->topic.size > prefix.size && memcmp(p->topic.ptr, prefix.ptr, prefix.size) == 0;
+	if (k->has_prefix)
+		p->topic = bytes_of(p->topic.ptr + prefix.size, p->topic.size - prefix.size);
+}
+
 static void see(struct broker_link *k, const struct wire_packet *p, enum ledger_fate fate, bool may_repeat)
 {
-	ledger_see(&k->broker->ledger,
-		   &(struct ledger_sight){.topic = p->topic,
-					  .may_repeat = may_repeat,
-					  .lowered = k->session->has_lowered,
-					  .unordered = k->broker->flaps && k->broker->ever_lowered,
-					  .payload = p->payload,
-					  .fate = fate,
-					  .qos = p->qos,
-					  .epoch = k->session->epoch,
-					  .link_id = k->id});
+	const struct broker *b = k->broker;
+	bool unordered = b->flaps && b->ever_lowered;
+
+	account_see(&k->broker->account,
+		    &(struct account_sight){.topic = p->topic,
+					    .payload = p->payload,
+					    .fate = fate,
+					    .qos = p->qos,
+					    .has_prefix = k->has_prefix,
+					    .mark = k->mark,
+					    .in_order = !unordered,
+					    .is_newest = b->current == k && b->newest_link_id == k->id});
+	ledger_see(&k->broker->ledger, &(struct ledger_sight){.topic = p->topic,
+							      .may_repeat = may_repeat,
+							      .lowered = k->session->has_lowered,
+							      .unordered = unordered || b->account.live_first,
+							      .payload = p->payload,
+							      .fate = fate,
+							      .qos = p->qos,
+							      .epoch = k->session->epoch,
+							      .link_id = k->id});
 	sim_covered[COVER_DELIVERED] += fate == LEDGER_DELIVERED;
 	sim_covered[COVER_GHOSTS] += fate == LEDGER_GHOST;
 	sim_covered[COVER_ACK_REFUSED] += fate == LEDGER_REFUSED;
@@ -218,6 +247,7 @@ static void on_publish(struct broker_link *k, struct wire_packet *p)
 
 	if (!topic_resolve(k, p))
 		return;
+	mark_take(k, p);
 	sim_trace("broker %u topic %.*s payload %.*s", k->id, (int)p->topic.size, (const char *)p->topic.ptr,
 		  (int)min_size(p->payload.size, 60), (const char *)p->payload.ptr);
 	check_limits(k, p);
@@ -402,6 +432,7 @@ static void on_ghost_packet(struct broker_link *k, struct wire_packet *p)
 
 	if (p->type != WIRE_PUBLISH || !k->session || !topic_resolve(k, p))
 		return;
+	mark_take(k, p);
 	(void)bridge_check(k->broker, k->level, p, &may_repeat);
 	see(k, p, LEDGER_GHOST, may_repeat);
 }
@@ -545,6 +576,7 @@ void broker_end(struct broker *b)
 	free(b->sights);
 	free(b->sessions);
 	ledger_free(&b->ledger);
+	account_end(&b->account);
 }
 
 void broker_set_down(struct broker *b, bool down)

@@ -9,6 +9,7 @@
 #ifndef TESTS_SIM_BROKER_H
 #define TESTS_SIM_BROKER_H
 
+#include "tests/sim/account.h"
 #include "tests/sim/expect.h"
 #include "tests/sim/ledger.h"
 #include "tests/sim/net.h"
@@ -107,6 +108,7 @@ struct broker {
 	uint32_t target_idx;
 	struct expect expect;
 	struct ledger ledger;
+	struct account account;
 	struct broker_session *sessions; /* one a name; of a cluster, one */
 	struct broker_link *links, *current;
 	uint32_t epoch_next;

@@ -8,24 +8,30 @@
 
 #define SLACK_NS (300 * NS_PER_MS) /* between a sample and its message: a sampler without its CPU */
 
-/* The payload's first time stamp as virtual time; 0: it has none. */
-static uint64_t made_at(struct bytes payload)
+uint64_t broker_time_of(const char *text)
 {
-	char text[300];
 	struct tm tm = {0};
-	const char *at, *rest;
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
 	double fraction;
 	int64_t wall_ns;
 
-	snprintf(text, sizeof(text), "%.*s", (int)min_size(payload.size, sizeof(text) - 1),
-		 (const char *)payload.ptr);
-	at = strstr(text, "\"ts\":\"");
-	rest = at ? strptime(at + 6, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
 	if (!rest)
 		return 0;
 	fraction = *rest == '.' ? strtod(rest, NULL) : 0;
 	wall_ns = (int64_t)timegm(&tm) * (int64_t)NS_PER_S + (int64_t)(fraction * 1e9);
 	return (uint64_t)(wall_ns - CLOCK_SIM_WALL_START_NS) + CLOCK_SIM_START_NS;
+}
+
+/* The payload's first time stamp; 0: it has none. */
+static uint64_t made_at(struct bytes payload)
+{
+	char text[300];
+	const char *at;
+
+	snprintf(text, sizeof(text), "%.*s", (int)min_size(payload.size, sizeof(text) - 1),
+		 (const char *)payload.ptr);
+	at = strstr(text, "\"ts\":\"");
+	return at ? broker_time_of(at + 6) : 0;
 }
 
 /* What is left when it comes is no more than when the connection was accepted, and no less than now. It is never sent

@@ -20,6 +20,8 @@ struct broker_link {
 	struct conn *conn;
 	struct broker_link *next;
 	uint32_t id, name_idx;
+	char mark[40]; /* of the message that is just being looked at */
+	bool has_prefix;
 	enum broker_link_state state;
 	bool closed;  /* by us or by the path: what comes is for nobody */
 	bool leaving; /* we have said good-bye: it has, too, or is going to */
@@ -80,7 +82,8 @@ void broker_check_subscribed(const struct broker *b, const struct broker_session
 void broker_news_begin(struct broker_link *k);
 void broker_news_subscribed(struct broker_link *k, uint32_t sub_idx, bool is_new);
 bool broker_news_ack(struct broker_link *k, const struct wire_packet *p);
-/* broker_expiry.c: a message against what its definition says */
+/* broker_definition.c: a message against what its definition says; a time stamp as virtual time, 0: it is none */
+uint64_t broker_time_of(const char *text);
 void broker_check_definition(struct broker_link *k, const struct wire_packet *p);
 
 #endif

@@ -160,6 +160,7 @@ static void chaos(struct world *w)
 
 			want(w, i, !target_wanted(node_target(&w->node, i)));
 		}
+		world_limits_change(w);
 	}
 	if (!sim.failed)
 		all_want(w);
@@ -235,6 +236,8 @@ static bool all_know(const struct world *w)
 
 static void outage(struct world *w)
 {
+	bool beside; /* what is made after it goes with what it has left */
+
 	sim_trace("outage");
 	if (sim_chance(500)) { /* with messages on their way */
 		freeze_samplers(w, false);
@@ -251,11 +254,18 @@ static void outage(struct world *w)
 	world_outage_begins(w);
 	freeze_samplers(w, false);
 	world_run_for(w, sim_between(NS_PER_MS, 4 * NS_PER_S));
-	freeze_samplers(w, true);
+	world_limits_change(w);
+	beside = w->has_accounts && prng_below(&w->buffer_prng, 2);
+	freeze_samplers(w, !beside);
 	for (uint32_t i = 0; i < w->target_count; i++)
 		broker_set_down(&w->targets[i].broker, false);
+	world_replay_beside(w);
+	freeze_samplers(w, true);
 	drain(w);
-	world_check_outage(w);
+	for (uint32_t i = 0; i < w->target_count; i++)
+		w->targets[i].broker.account.outage = ACCOUNT_ANY;
+	if (!beside)
+		world_check_outage(w);
 }
 
 static uint32_t away_idx; /* the target that away() is about */

@@ -63,7 +63,10 @@ struct world_target {
 	bool was_disabled;  /* ever: what was passed on meanwhile is not followed */
 	uint32_t buffer_messages;
 	struct world_ring ring;
-	uint64_t outage_made; /* by the ring, when the outage was known, without what waits */
+	uint32_t buffer_messages_max; /* that there is memory for */
+	bool changes_limits;          /* at run time */
+	bool is_plain;                /* its buffer has a number of messages, and goes out in order */
+	uint64_t outage_made;         /* by the ring, when the outage was known, without what waits */
 	uint32_t outage_inflight;
 };
 
@@ -76,6 +79,8 @@ struct world {
 	size_t spare_from, spare_to; /* the same of one that publishes */
 	struct prng
 		ring_prng; /* of its own: so seeds of before there were rings in files stay what they are */
+	struct prng buffer_prng; /* the same for what buffers can do beside */
+	bool has_accounts;       /* messages have numbers, and buffers do more */
 	struct cfg *cfg;
 	struct node node;
 	struct world_target *targets;
@@ -111,6 +116,13 @@ void world_ring_damage(struct world *w, uint32_t target_idx, bool session_kept);
 void world_rings_opened(struct world *w);
 void world_ring_check_drained(struct world *w, uint32_t target_idx);
 void world_rings_end(struct world *w);
+/* world_buffer.c: what buffers do beside keeping so many messages, and that it is accounted for. */
+void world_buffer_put(struct world *w, uint32_t target_idx, char *out, size_t out_bytes);
+void world_accounts_open(struct world *w);
+void world_accounts_step(struct world *w);
+void world_accounts_check(struct world *w, uint32_t target_idx);
+void world_limits_change(struct world *w);
+void world_replay_beside(struct world *w);
 /* world_check.c */
 void world_check_step(struct world *w, const struct world_thread *t);
 bool world_is_drained(const struct world *w);

@@ -25,7 +25,7 @@ static void check_ring(const struct world *w, uint32_t i, bool deep)
 			 n.made, n.taken, n.overwritten, n.expired, n.dropped);
 	if (n.released > n.taken)
 		sim_fail("%s: released %lu of %lu taken", name_of(w, i), n.released, n.taken);
-	if (ring_backlog(r) != min_u64(n.made - gone, w->cfg->targets[i].buffer_messages))
+	if (ring_backlog(r) != min_u64(n.made - gone, ring_keeping(r).messages))
 		sim_fail("%s: backlog %lu, resident %lu", name_of(w, i), ring_backlog(r), n.made - gone);
 	if (deep && ring_check(r, &why) < 0)
 		sim_fail("%s: ring: %s", name_of(w, i), why);
@@ -36,15 +36,17 @@ static void check_target(const struct world *w, uint32_t i)
 	const struct target *t = node_target(&w->node, i);
 	struct ring_counts n = ring_counts(w->node.rings[i]);
 	uint64_t held = n.taken - n.released;
+	uint32_t thinning = t->thin.table.held_count + t->thin.input_count;
 
 	if (t->session.inflight.count > t->config->max_inflight)
 		sim_fail("%s: %u in flight", name_of(w, i), t->session.inflight.count);
 	if (target_state(t) == TARGET_CONNECTED && t->session.state != MQTT_SESSION_ONLINE &&
 	    !t->close_when_sent && !t->leaving)
 		sim_fail("%s: connected without a session", name_of(w, i));
-	if (held > (uint64_t)t->session.inflight.count + t->batch_count + t->waiting_count)
-		sim_fail("%s: %lu records held: %u in flight, %u in the batch, %u wait", name_of(w, i), held,
-			 t->session.inflight.count, t->batch_count, t->waiting_count);
+	if (held > (uint64_t)t->session.inflight.count + t->batch_count + t->waiting_count + thinning)
+		sim_fail("%s: %lu records held: %u in flight, %u in the batch, %u wait, %u are thinned",
+			 name_of(w, i), held, t->session.inflight.count, t->batch_count, t->waiting_count,
+			 thinning);
 	if (t->timer.heap_idx == 0 && t->stream.state == STREAM_CLOSED && !t->left &&
 	    target_state(t) != TARGET_DISABLED)
 		sim_fail("%s: closed, and nothing will ever wake it", name_of(w, i));
@@ -78,6 +80,7 @@ void world_check_step(struct world *w, const struct world_thread *t)
 		check_ring(w, i, w->step_count % RING_CHECK_EVERY == 0);
 		check_target(w, i);
 	}
+	world_accounts_step(w);
 }
 
 bool world_is_drained(const struct world *w)
@@ -108,7 +111,7 @@ static void check_counts(const struct world *w, uint32_t i)
 			 "+ dropped %lu",
 			 name_of(w, i), n.made, n.taken, n.overwritten, n.expired, n.dropped);
 	if (w->has_crashed || !t->strong || b->small_packets || t->expires ||
-	    (b->expect.refuses && b->ever_lowered))
+	    w->cfg->targets[i].replay.thin || (b->expect.refuses && b->ever_lowered))
 		return;
 	/* What was in flight, went out again with QoS 0 and was given up then counts as overwritten, though it had
 	 * arrived before. */
@@ -137,6 +140,7 @@ void world_check_drained(struct world *w)
 		bridge_check_drained(b, ring_lost(w, i));
 		bridge_check_tags(b, &w->node.tags);
 		world_ring_check_drained(w, i);
+		world_accounts_check(w, i);
 		if (!w->has_crashed && !b->ever_lowered && !b->small_packets)
 			ledger_check_drained(&w->targets[i].broker.ledger);
 	}
@@ -148,6 +152,7 @@ void world_outage_begins(struct world *w)
 {
 	for (uint32_t i = 0; i < w->target_count; i++) {
 		ledger_mark(&w->targets[i].broker.ledger);
+		w->targets[i].broker.account.outage = ACCOUNT_AWAY;
 		w->targets[i].outage_made = ring_counts(w->node.rings[i]).made -
 					    node_target(&w->node, i)->waiting_count -
 					    ring_backlog(w->node.rings[i]);
@@ -171,8 +176,8 @@ void world_check_outage(struct world *w)
 		uint64_t made = ring_counts(w->node.rings[i]).made - t->outage_made;
 		uint64_t expected = min_u64(made, c->buffer_messages);
 
-		if (!t->strong || t->broker.small_packets || c->buffer_max_age_ns || t->is_bridged_to ||
-		    t->expires || (t->broker.expect.refuses && t->broker.ever_lowered))
+		if (!t->is_plain || !t->strong || t->broker.small_packets || c->buffer_max_age_ns ||
+		    t->is_bridged_to || t->expires || (t->broker.expect.refuses && t->broker.ever_lowered))
 			continue;
 		/* What was in flight may not have arrived whole before: it comes, too. */
 		if (t->broker.ledger.late_count < expected ||

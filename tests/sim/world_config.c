@@ -223,6 +223,7 @@ static void target_put(struct world *w, uint32_t i)
 	const char *names[BROKER_URLS_MAX] = {t->names[0], t->names[1]};
 	uint32_t url_count = sim_chance(300) ? 2 : 1;
 	bool ordered = sim_chance(500);
+	char more[300];
 
 	for (uint32_t u = 0; u < BROKER_URLS_MAX; u++)
 		snprintf(t->names[u], sizeof(t->names[u]), "b%u-%u.sim", i, u);
@@ -247,12 +248,15 @@ static void target_put(struct world *w, uint32_t i)
 	t->buffer_messages = sim_chance(500) ? number(1, 10) : number(10, 50);
 	if (sim_chance(300))
 		t->buffer_messages = 500;
+	if (w->has_accounts && prng_below(&w->buffer_prng, 2) == 0)
+		t->buffer_messages = 500;
 	t->max_age = sim_chance(150);
 	put(w, "    buffer: {messages: %u%s", t->buffer_messages, t->max_age ? ", max_age: 700ms" : "");
 	t->ring.in_file = prng_below(&w->ring_prng, 1000) < (w->crash_count ? 600 : 100);
 	if (t->ring.in_file)
 		put(w, ", path: target%u.ring", i);
-	put(w, "}\n");
+	world_buffer_put(w, i, more, sizeof(more));
+	put(w, "%s}\n", more);
 	if (t->buffer_messages % 2 == 0) /* no draw of its own: what was found with a seed stays with it */
 		put(w, "    trace: {memory: %s, snap: 40B}\n", t->buffer_messages % 4 ? "16KiB" : "1MiB");
 	if (sim_chance(300)) {
@@ -288,6 +292,8 @@ static void definition_put(struct world *w, uint32_t target, enum kind kind, uin
 	ASSERT(n < EXPECT_DEFINITIONS_MAX);
 	d->known = kind != KIND_CYCLE_EACH;
 	put(w, "  - {name: d%u, target: target%u, qos: %u%s", n, target, number(0, 2), retain);
+	if (w->has_accounts)
+		put(w, ", sequence: true");
 	if (t->broker.expect.level == 5 && sim_chance(300))
 		props_put(w, 500, d->told);
 	if (kind != KIND_TCP && kind != KIND_RTU && sim_chance(200)) {
@@ -298,7 +304,7 @@ static void definition_put(struct world *w, uint32_t target, enum kind kind, uin
 	switch (kind) {
 	case KIND_EACH:
 		put(w, "tags: [\"syn%u.*\"], topic: \"s/{definition}/{device}/{tag}\", payload: %s}\n", syn,
-		    sim_chance(300) && !w->crash_count ? "text" : "json");
+		    sim_chance(300) && !w->crash_count && !w->has_accounts ? "text" : "json");
 		return;
 	case KIND_GROUP:
 		put(w, "tags: [\"syn%u.*\"], topic: \"s/{definition}\"%s}\n", syn,
@@ -337,8 +343,8 @@ static void definitions_put(struct world *w, uint32_t sampler_count, bool tcp, b
 		if (t->single) {
 			put(w,
 			    "  - {name: d%u, target: target%u, qos: %u, tags: [\"syn0.*\"], "
-			    "topic: \"s/{definition}/{tag}\"}\n",
-			    n, i, number(0, 2));
+			    "topic: \"s/{definition}/{tag}\"%s}\n",
+			    n, i, number(0, 2), w->has_accounts ? ", sequence: true" : "");
 			t->broker.expect.definitions[n++].known = true;
 			continue;
 		}
@@ -445,6 +451,10 @@ void world_draw(struct world *w)
 	bool tcp = sim_chance(500), rtu = sim_chance(400);
 
 	w->ring_prng.state = (sim.seed + 1) * 0xd1342543de82ef95ull;
+	w->buffer_prng.state = (sim.seed + 1) * 0x9e3779b97f4a7c15ull;
+	(void)prng_next(&w->buffer_prng);
+	/* Half of the worlds; those that tests/sim/seeds kept before there were accounts are of the other half. */
+	w->has_accounts = sim.seed * 0x6b314e0b907f2361ull >> 63;
 	faults_draw(w);
 	w->target_count = number(1, WORLD_TARGETS_MAX);
 	w->crash_count = sim_chance(350) ? number(1, 3) : 0;

@@ -194,6 +194,7 @@ int world_open_node(struct world *w)
 		g->block_bytes = (uint32_t)sim_between(0, 600);
 	}
 	world_rings_opened(w);
+	world_accounts_open(w);
 	return 0;
 }
 

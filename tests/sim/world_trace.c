@@ -6,18 +6,18 @@
 #define ROOM (64u << 10)
 
 /* Where both directions of the present connection have to go on; nothing known before the first record of each. */
-struct account {
+struct trace_tally {
 	uint32_t next[2];
 	bool known[2];
 };
 
-static void check_record(const char *name, struct account *a, const struct trace_record *head,
+static void check_record(const char *name, struct trace_tally *a, const struct trace_record *head,
 			 struct bytes kept, bool is_serial)
 {
 	bool is_received = head->kind == TRACE_RECEIVED;
 
 	if (head->kind != TRACE_SENT && !is_received) {
-		*a = (struct account){0};
+		*a = (struct trace_tally){0};
 		return;
 	}
 	if (memmem(kept.ptr, kept.size, "secret", 6))
@@ -34,7 +34,7 @@ static void check_record(const char *name, struct account *a, const struct trace
 static void check_source(const char *name, const struct trace_source *s, bool is_serial)
 {
 	static uint8_t buffer[ROOM];
-	struct account a = {0};
+	struct trace_tally a = {0};
 	struct bytes endpoints, kept, page;
 	struct trace_record head;
 	uint64_t from = 0, lost_bytes, count = 0;
