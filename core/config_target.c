@@ -270,24 +270,76 @@ void config_check_target(struct config_build *b, struct cfg_target *t, uint32_t 
 	config_check_trace(b, &t->trace, node);
 }
 
+/* The next name in a path, without what means nothing in it; empty at the end. */
+static struct bytes path_part(const char **at)
+{
+	struct bytes part;
+
+	do {
+		*at += strspn(*at, "/");
+		part = bytes_of(*at, strcspn(*at, "/"));
+		*at += part.size;
+	} while (bytes_equal(part, bytes_of_text(".")));
+	return part;
+}
+
+static bool is_same_path(const char *x, const char *y)
+{
+	struct bytes px, py;
+
+	if ((*x == '/') != (*y == '/'))
+		return false;
+	do {
+		px = path_part(&x);
+		py = path_part(&y);
+		if (!bytes_equal(px, py))
+			return false;
+	} while (px.size);
+	return true;
+}
+
+/* Beside a ring, and beside a session, lie files of ours that end so. */
+static bool is_our_name(const char *path)
+{
+	static const char *const endings[] = {".session", ".new", ".bad"};
+	size_t size = strlen(path);
+
+	for (size_t i = 0; i < ARRAY_COUNT(endings); i++) {
+		size_t ending = strlen(endings[i]);
+
+		if (size >= ending && strcmp(path + size - ending, endings[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Two rings in one file would be none. */
 void config_check_paths(struct config_build *b)
 {
 	const struct cfg *c = b->cfg;
 
-	for (uint32_t i = 0; i < c->target_count; i++)
-		for (uint32_t j = 0; j < i && c->targets[i].buffer_path; j++) {
-			const struct cfg_target *x = &c->targets[j], *y = &c->targets[i];
+	for (uint32_t i = 0; i < c->target_count; i++) {
+		const struct cfg_target *y = &c->targets[i];
+
+		if (!y->buffer_path)
+			continue;
+		if (is_our_name(cfg_text(c, y->buffer_path)))
+			config_complain_at(b, y->place.line, y->place.column,
+					   "`buffer.path` ends in .session, .new or .bad, as files that the "
+					   "daemon makes itself; write another name, such as plant.ring");
+		for (uint32_t j = 0; j < i; j++) {
+			const struct cfg_target *x = &c->targets[j];
 			struct config_echo e;
 
 			if (!x->buffer_path ||
-			    strcmp(cfg_text(c, x->buffer_path), cfg_text(c, y->buffer_path)) != 0)
+			    !is_same_path(cfg_text(c, x->buffer_path), cfg_text(c, y->buffer_path)))
 				continue;
 			config_complain_at(b, y->place.line, y->place.column,
 					   "`buffer.path` is that of target %s; give each its own file",
 					   config_echo(&e, bytes_of_text(cfg_text(c, x->name))));
 			break;
 		}
+	}
 }
 
 static bool shares_url(const struct cfg *c, const struct cfg_target *x, const struct cfg_target *y)

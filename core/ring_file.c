@@ -38,18 +38,36 @@ static void say(struct ring_file *f, const char *what, const char *why)
 
 /* --- the old file --------------------------------------------------------------------------------------------------- */
 
-static void set_aside(struct ring_file *f, const struct paths *p, const char *why)
+/* What is mounted there cannot be renamed; -EBUSY is said only of a file that another process has. */
+static int move(const char *from, const char *to)
 {
-	say(f, "the ring file was moved aside as .bad, and begun anew", why);
-	LOG_WARN("ring", "file=%s set_aside=%s reason=\"%s\"", p->file, p->bad, why);
-	if (rename(p->file, p->bad) == -1)
-		LOG_WARN("ring", "file=%s reason=\"cannot move it aside: %s\"", p->file, strerror(errno));
+	if (rename(from, to) == 0)
+		return 0;
+	return errno == EBUSY ? -EXDEV : -errno;
 }
 
-/* Is it the file that is wrong, or are we short of something, and it may be right? */
-static bool is_the_files_fault(int error)
+/* It stays where it is when it cannot be moved: nothing is written over what we do not know. */
+static int set_aside(struct ring_file *f, const struct paths *p, const char *why)
 {
-	return error == ELOOP || error == EISDIR || error == ENXIO || error == ENODEV;
+	int rc = move(p->file, p->bad);
+
+	if (rc < 0) {
+		LOG_WARN("ring", "file=%s reason=\"%s, and it cannot be moved aside as .bad\"", p->file, why);
+		return rc;
+	}
+	say(f, "the ring file was moved aside as .bad, and begun anew", why);
+	LOG_WARN("ring", "file=%s set_aside=%s reason=\"%s\"", p->file, p->bad, why);
+	return 0;
+}
+
+static const char *trouble_text(int error)
+{
+	switch (error) {
+	case EXDEV: return "it, or what is in its way, cannot be renamed: is something mounted there?";
+	case EISDIR: return "there is a folder in its way";
+	case ENODEV: return "its name is that of something that is no file";
+	default: return strerror(error);
+	}
 }
 
 static int old_open(struct old_file *old, struct ring_file *f, const struct paths *p)
@@ -63,32 +81,29 @@ static int old_open(struct old_file *old, struct ring_file *f, const struct path
 		rc = -errno;
 		if (rc == -ENOENT || rc == -ENOTDIR)
 			return 0;
-		if (!is_the_files_fault(-rc))
-			return rc;
-		set_aside(f, p, strerror(-rc));
-		return 0;
+		if (rc == -ELOOP)
+			return set_aside(f, p, "it is a symbolic link");
+		return rc == -ENXIO ? -ENODEV : rc;
 	}
+	if (fstat(old->handle, &st) == -1)
+		return -errno;
+	if (!S_ISREG(st.st_mode)) /* a device, a pipe: others need it under this name */
+		return -ENODEV;
 	if (file_lock(old->handle, p->file) < 0)
 		return -EBUSY;
-	if (fstat(old->handle, &st) == -1 || !S_ISREG(st.st_mode) ||
-	    st.st_size < (off_t)RING_FILE_HEADER_BYTES) {
-		set_aside(f, p, "it is no ring file");
-		return 0;
-	}
+	if (st.st_size < (off_t)RING_FILE_HEADER_BYTES)
+		return set_aside(f, p, "it is no ring file");
 	old->memory_bytes = (uint64_t)st.st_size;
 	old->memory = mmap(NULL, old->memory_bytes, PROT_READ, MAP_SHARED, old->handle, 0);
 	if (old->memory == MAP_FAILED) {
 		old->memory = NULL;
-		set_aside(f, p, strerror(errno));
-		return 0;
+		return set_aside(f, p, strerror(errno));
 	}
 	rc = ring_scan_open(&old->scan, old->memory, old->memory_bytes, &why);
 	if (rc == -ENOMEM)
 		return rc;
 	old->sound = rc == 0;
-	if (!old->sound)
-		set_aside(f, p, why);
-	return 0;
+	return old->sound ? 0 : set_aside(f, p, why);
 }
 
 static void old_close(struct old_file *old)
@@ -295,8 +310,11 @@ static int make_new(struct ring_file *f, const struct ring_file_config *c, const
 	header_write(f, c, ring_map_bytes(&c->limits), mono, wall);
 	if (old->sound)
 		take_over(f, old, origins, origin_count, mono, wall);
-	if (fdatasync(f->handle) == -1 || rename(p->made, p->file) == -1)
+	if (fdatasync(f->handle) == -1)
 		return -errno;
+	rc = move(p->made, p->file);
+	if (rc < 0)
+		return rc;
 	rc = folder_sync(p);
 	if (rc < 0) /* it has its name, and SIGKILL cannot take it away */
 		LOG_WARN("ring", "file=%s reason=\"its folder cannot be synced: %s\"", p->file,
@@ -410,9 +428,9 @@ int ring_file_open(struct ring_file *f, const struct ring_file_config *c, const 
 	if (rc == 0 || rc == -EBUSY || rc == -ENOMEM)
 		return rc;
 	/* The old file stays as it is, for a start with room on the disk. */
-	say(f, "in memory, because the ring file cannot be made", strerror(-rc));
+	say(f, "in memory, because the ring file cannot be made", trouble_text(-rc));
 	LOG_WARN("ring", "file=%s kept=0 reason=\"%s: the ring is in memory; a crash would lose it\"",
-		 c->path, strerror(-rc));
+		 c->path, trouble_text(-rc));
 	return ring_open(&f->ring, &c->limits);
 }
 

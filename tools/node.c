@@ -97,8 +97,7 @@ static int publishers_open(struct node *n, const char *base_dir, const char *sta
 		if (rc < 0) {
 			*why = rc == -EBUSY
 				       ? "a target's session or ring file is in use: is another ringmaind "
-					 "running with "
-					 "this --state-dir?"
+					 "running with this --state-dir, or have two targets one file?"
 				       : loop_open_hint(rc);
 			return rc;
 		}

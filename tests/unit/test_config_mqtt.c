@@ -395,3 +395,40 @@ TEST(only_json_messages_are_numbered)
 	config_free(c);
 	expect_mistake_in(PUBLISH, "sequence: true, payload: text", "write `payload: json`");
 }
+
+#define TWO_RINGS \
+	"targets: [{name: a, url: 'mqtt://b', buffer: {path: %s}}, {name: b, url: 'mqtt://c', buffer: " \
+	"{path: %s}}]"
+
+static const char *two_rings(const char *a, const char *b)
+{
+	static char text[400];
+
+	snprintf(text, sizeof(text), TWO_RINGS, a, b);
+	return text;
+}
+
+TEST(two_targets_cannot_have_one_ring_file_however_it_is_written)
+{
+	expect_mistake(two_rings("r", "r"), "is that of target `a`");
+	expect_mistake(two_rings("r", "./r"), "is that of target `a`");
+	expect_mistake(two_rings("x//r", ".///x/./r"), "is that of target `a`");
+	expect_mistake(two_rings("/x/r", "//x/r"), "is that of target `a`");
+	parse_good(two_rings("r", "r2"));
+	config_free(c);
+	parse_good(two_rings("r", "/r"));
+	config_free(c);
+	parse_good(two_rings("x/r", "x"));
+	config_free(c);
+	parse_good(two_rings("r", "...r"));
+	config_free(c);
+}
+
+TEST(a_ring_file_cannot_have_the_name_of_another_file_of_ours)
+{
+	expect_mistake(two_rings("r", "a.session"), "ends in .session");
+	expect_mistake(two_rings("r", "/x/r.new"), ".new or .bad");
+	expect_mistake(two_rings("r.bad", "r"), ".new or .bad");
+	parse_good(two_rings("session", "bad.ring"));
+	config_free(c);
+}

@@ -372,20 +372,6 @@ TEST(a_file_of_another_version_is_set_aside)
 	expect_set_aside("another version");
 }
 
-TEST(a_folder_of_that_name_is_set_aside)
-{
-	folder_open();
-	EXPECT_EQ(mkdir(path, 0700), 0);
-	expect_set_aside("Is a directory");
-}
-
-TEST(a_fifo_of_that_name_is_set_aside)
-{
-	folder_open();
-	EXPECT_EQ(mkfifo(path, 0600), 0);
-	expect_set_aside("no ring file");
-}
-
 TEST(a_symbolic_link_is_set_aside_and_not_followed)
 {
 	struct stat st;
@@ -593,6 +579,61 @@ TEST(a_folder_where_the_new_file_goes_does_not_stop_the_start)
 	expect_in_memory();
 	EXPECT_EQ(rmdir(path_of(".new")), 0);
 	expect_all_there();
+}
+
+/* Others need it under its name: it is not moved out of the way. */
+static void expect_left_alone(const char *why, mode_t type)
+{
+	struct stat st;
+
+	expect_in_memory();
+	EXPECT(strstr(f.state, why));
+	EXPECT_EQ(lstat(path, &st), 0);
+	EXPECT_EQ(st.st_mode & S_IFMT, type);
+	EXPECT(!exists(".bad"));
+	EXPECT(!exists(".new"));
+	folder_close();
+}
+
+TEST(a_folder_of_that_name_is_left_alone)
+{
+	folder_open();
+	EXPECT_EQ(mkdir(path, 0700), 0);
+	expect_left_alone("a folder in its way", S_IFDIR);
+}
+
+TEST(a_fifo_of_that_name_is_left_alone)
+{
+	folder_open();
+	EXPECT_EQ(mkfifo(path, 0600), 0);
+	expect_left_alone("no file", S_IFIFO);
+}
+
+TEST(a_folder_that_cannot_be_renamed_is_no_other_process)
+{
+	folder_open();
+	config.path = "/";
+	expect_in_memory();
+	EXPECT(strstr(f.state, "a folder in its way"));
+	config.path = path;
+	folder_close();
+}
+
+TEST(a_bad_file_that_cannot_be_moved_aside_is_not_written_over)
+{
+	char inside[240];
+	struct stat st;
+
+	folder_open();
+	write_file("", "short", 5);
+	EXPECT_EQ(mkdir(path_of(".bad"), 0700), 0);
+	snprintf(inside, sizeof(inside), "%s/inside", path_of(".bad"));
+	EXPECT_EQ(mkdir(inside, 0700), 0);
+	expect_in_memory();
+	EXPECT_EQ(stat(path, &st), 0);
+	EXPECT_EQ(st.st_size, 5);
+	EXPECT_EQ(rmdir(inside), 0);
+	folder_close();
 }
 
 /* --- others ---------------------------------------------------------------------------------------------------------------------- */
