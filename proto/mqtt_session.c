@@ -145,7 +145,7 @@ void mqtt_session_connect(struct mqtt_session *s, struct bytes password, struct 
 	/* Asked before, and the answer was lost: what is there now may be a session that began then. */
 	s->doubtful = mqtt_store_unanswered(&s->store);
 	mqtt_store_set_unanswered(&s->store, true);
-	s->skip_bytes = 0;
+	s->skip_bytes = s->skip_before_id_bytes = 0;
 	s->state = MQTT_SESSION_CONNECTING; /* IDLE -> CONNECTING */
 	s->starts_over = false;
 	s->reason[0] = s->reference[0] = 0;
@@ -399,6 +399,14 @@ static bool on_packet(struct mqtt_session *s, const struct mqtt_packet *p, struc
 	UNREACHABLE();
 }
 
+static bool too_large(struct mqtt_session *s, struct mqtt_event *event)
+{
+	session_say(s, "the server sent a packet larger than max_packet, %u bytes",
+		    s->config.max_packet_bytes);
+	mqtt_session_disconnect(s, MQTT_PACKET_TOO_LARGE);
+	return closing(s, event);
+}
+
 bool mqtt_session_receive(struct mqtt_session *s, struct bytes *input, struct mono now,
 			  struct mqtt_event *event)
 {
@@ -417,9 +425,9 @@ bool mqtt_session_receive(struct mqtt_session *s, struct bytes *input, struct mo
 		int n;
 
 		if (s->skip_bytes) {
-			n = (int)min_size(input->size, s->skip_bytes);
-			s->skip_bytes -= (uint32_t)n;
-			*input = bytes_of(input->ptr + n, input->size - (size_t)n);
+			n = session_skip_more(s, input, event);
+			if (n)
+				return n > 0;
 			continue;
 		}
 		if (s->state == MQTT_SESSION_ONLINE && mqtt_decode_success(*input, &type, &packet_id)) {
@@ -431,12 +439,14 @@ bool mqtt_session_receive(struct mqtt_session *s, struct bytes *input, struct mo
 		n = mqtt_decode(*input, s->config.version, MQTT_SERVER, s->config.max_packet_bytes, &packet,
 				&error);
 		if (n < 0 && error.reason == MQTT_PACKET_TOO_LARGE && s->state == MQTT_SESSION_ONLINE) {
-			n = session_skip_publish(s, input, event);
+			n = session_skip_publish(s, *input);
 			if (n > 0)
-				return true;
+				continue;
 		}
 		if (n == 0)
 			return false;
+		if (n < 0 && error.reason == MQTT_PACKET_TOO_LARGE)
+			return too_large(s, event);
 		if (n < 0)
 			return session_peer_failed(s, error.reason, error.text, event);
 		*input = bytes_of(input->ptr + n, input->size - (size_t)n);

@@ -158,11 +158,14 @@ struct mqtt_session {
 		unanswered_count; /* messages of QoS 1 and 2, of this connection, that wait for mqtt_session_accept */
 	uint8_t *aliases_in;
 	uint16_t *alias_in_sizes;
-	uint64_t server_key; /* of the server that accepted us last */
-	uint64_t asked_key;  /* where the next connection leads */
-	uint32_t skip_bytes; /* of a packet that is read past */
-	bool doubtful;       /* the session present may be a new one: a CONNACK was lost before */
-	bool will_retain;    /* lowered where this server wants it so */
+	uint64_t server_key;           /* of the server that accepted us last */
+	uint64_t asked_key;            /* where the next connection leads */
+	uint32_t skip_bytes;           /* what is left of a message that is read past */
+	uint32_t skip_before_id_bytes; /* of these, the part up to its packet identifier */
+	bool skip_is_told;             /* it was acknowledged, and its event given */
+	uint8_t skip_qos;
+	bool doubtful;    /* the session present may be a new one: a CONNACK was lost before */
+	bool will_retain; /* lowered where this server wants it so */
 	uint8_t will_qos;
 	bool has_state;   /* the server's session is known to us: from this process, or from the store */
 	bool starts_over; /* closed by ourselves, to be opened again at once, at the same server */

@@ -99,32 +99,66 @@ void mqtt_session_accept(struct mqtt_session *s, uint8_t qos, uint16_t packet_id
 	answer(s, qos, packet_id);
 }
 
-/* A PUBLISH that is larger than our buffer: its head is read, the rest is read past, and it is acknowledged. In a session that
- * is kept a server would send it again for ever. 1: begun, *event; 0: more of its head is needed; -1: not to be done. */
-int session_skip_publish(struct mqtt_session *s, struct bytes *input, struct mqtt_event *event)
+/* A PUBLISH that is larger than our buffer is read past, its topic included, and acknowledged: in a session that is kept a server
+ * would send it again for ever. 1: begun, 0: more of its head is needed, -1: not to be done. */
+int session_skip_publish(struct mqtt_session *s, struct bytes input)
 {
-	struct reader r = reader_of(*input);
+	struct reader r = reader_of(input);
 	uint8_t first = read_u8(&r), qos = first >> 1 & 3;
 	uint32_t remaining;
-	uint16_t packet_id = 0;
 
 	if (session_is_v5(s) || first >> 4 != MQTT_PUBLISH || qos == 3 ||
 	    mqtt_read_varint(&r, &remaining) != MQTT_WIRE_OK)
 		return -1;
-	uint32_t head_bytes = (uint32_t)(input->size - reader_left(&r));
+	uint32_t head_bytes = (uint32_t)(input.size - reader_left(&r));
 	uint16_t topic_bytes = read_u16(&r);
 
-	if (topic_bytes + 4u > s->config.max_packet_bytes - head_bytes || topic_bytes + 4u > remaining)
-		return -1;
-	(void)read_bytes(&r, topic_bytes);
-	if (qos)
-		packet_id = read_u16(&r);
 	if (r.failed)
 		return 0;
-	if (qos && packet_id == 0)
+	if (topic_bytes + 4u > remaining) /* with QoS 0 two less, but then it would not be too large */
 		return -1;
-	answer(s, qos, packet_id);
 	s->skip_bytes = head_bytes + remaining;
+	s->skip_before_id_bytes = head_bytes + 2 + topic_bytes;
+	s->skip_qos = qos;
+	s->skip_is_told = false;
+	return 1;
+}
+
+static struct bytes skip(struct mqtt_session *s, struct bytes *input, uint32_t size_bytes)
+{
+	struct bytes past = bytes_of(input->ptr, min_size(input->size, size_bytes));
+
+	s->skip_bytes -= (uint32_t)past.size;
+	s->skip_before_id_bytes -= (uint32_t)min_size(s->skip_before_id_bytes, past.size);
+	*input = bytes_of(input->ptr + past.size, input->size - past.size);
+	return past;
+}
+
+/* 1: *event; 0: goes on; -1: for its packet identifier more input is needed. */
+int session_skip_more(struct mqtt_session *s, struct bytes *input, struct mqtt_event *event)
+{
+	uint8_t qos = s->skip_qos;
+
+	if (s->skip_is_told) {
+		(void)skip(s, input, s->skip_bytes);
+		return 0;
+	}
+	(void)skip(s, input, s->skip_before_id_bytes);
+	if (s->skip_before_id_bytes)
+		return 0;
+	if (qos) {
+		uint16_t packet_id;
+
+		if (input->size < 2)
+			return -1;
+		struct reader r = reader_of(skip(s, input, 2));
+
+		packet_id = read_u16(&r);
+		if (packet_id == 0)
+			return session_peer_failed(s, MQTT_PROTOCOL_ERROR, "a packet identifier of 0", event);
+		answer(s, qos, packet_id);
+	}
+	s->skip_is_told = true;
 	*event = (struct mqtt_event){.kind = MQTT_EVENT_TOO_LARGE};
 	return 1;
 }

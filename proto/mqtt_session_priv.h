@@ -43,7 +43,8 @@ void session_out_begin(struct mqtt_session *s, bool session_present);
 
 /* mqtt_session_in.c: the server's messages. */
 bool session_on_publish(struct mqtt_session *s, const struct mqtt_publish *p, struct mqtt_event *event);
-int session_skip_publish(struct mqtt_session *s, struct bytes *input, struct mqtt_event *event);
+int session_skip_publish(struct mqtt_session *s, struct bytes input);
+int session_skip_more(struct mqtt_session *s, struct bytes *input, struct mqtt_event *event);
 void session_on_pubrel(struct mqtt_session *s, uint16_t packet_id);
 void session_in_begin(struct mqtt_session *s, bool session_present);
 

@@ -549,6 +549,34 @@ TEST(in_3_1_1_a_message_larger_than_our_buffer_is_acknowledged_and_read_past)
 	}
 }
 
+TEST(in_3_1_1_a_topic_larger_than_our_buffer_is_read_past_too)
+{
+	for (uint8_t qos = 0; qos <= 2; qos++) {
+		uint8_t wire[256];
+		struct writer w = writer_of(wire, sizeof(wire));
+
+		write_large(&w, (uint8_t)(0x30 | qos << 1), LARGEST + 20, 7);
+		write_bytes(&w, (const uint8_t *)"\x32\x05\x00\x01x\x00\x08", 7); /* PUBLISH */
+		EXPECT(!w.failed);
+		struct bytes all = bytes_of(wire, (size_t)(w.at - wire));
+
+		for (size_t piece = 1; piece <= all.size; piece++) {
+			int counts[MQTT_EVENT_CLOSE + 1];
+			struct bench b;
+
+			bench_of_largest(&b, MQTT_3_1_1);
+			feed(&b, all, piece, counts);
+			EXPECT_EQ(counts[MQTT_EVENT_TOO_LARGE], 1);
+			EXPECT_EQ(counts[MQTT_EVENT_MESSAGE], 1);
+			EXPECT_EQ(b.event.publish.packet_id, 8);
+			if (qos)
+				expect_ack(&b, qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, 7);
+			expect_ack(&b, MQTT_PUBACK, 8);
+			EXPECT_EQ(b.s.outbox_bytes, 0);
+		}
+	}
+}
+
 TEST(the_rest_of_a_message_that_is_read_past_ends_with_its_connection)
 {
 	uint8_t wire[128];
@@ -573,8 +601,11 @@ TEST(what_is_too_large_and_not_to_be_read_past_closes)
 		bool closes;
 	} cases[] = {
 		{0x32, LARGEST - 6, 7, false}, /* its topic and identifier just fit */
-		{0x32, LARGEST - 5, 7, true},
+		{0x32, LARGEST - 5, 7, false},
+		{0x34, 116, 7, false}, /* nothing behind them */
+		{0x32, 117, 7, true},
 		{0x32, 65535, 7, true},
+		{0x32, LARGEST, 0, true},
 		{0x32, 3, 0, true}, /* identifier 0 */
 		{0x90, 3, 7, true}, /* SUBACK */
 	};
