@@ -38,14 +38,26 @@ static bool can_walk(const struct ring *r, enum ring_stream_kind kind, uint64_t 
 	return r->publisher.streams[kind].next < end && r->publisher.held_count < limit;
 }
 
+/* The touched segments from this place of unclosed on, by position: a lane may have two, on a machine where others still see
+ * the first open when it has closed it and looks for the next. There are few. */
+static void unclosed_sort(struct ring_publisher *p, uint32_t first)
+{
+	for (uint32_t i = first + 1; i < p->unclosed_count; i++) {
+		uint32_t idx = p->unclosed[i], at = i;
+
+		for (; at > first && p->touched[p->unclosed[at - 1]].position > p->touched[idx].position;
+		     at--)
+			p->unclosed[at] = p->unclosed[at - 1];
+		p->unclosed[at] = idx;
+	}
+}
+
 /* The walk was lapped, and goes on at `to`. What is left from before that are segments that were open when the others came
- * round, of lanes that were idle: the walk would meet them where the last lap has put them, behind what is younger. So they
- * are touched first. There is one a lane at most, so their order does not matter: a lane closes the one before it opens the
- * next, and that has to be a lap old too, by which time the first was overwritten. Looks at each segment once, after an
- * outage. Returns how many. */
+ * round, of lanes that were idle, one a lane or little more: the walk would meet them where the last lap has put them,
+ * behind what is younger. So they are touched first. Looks at each segment once, after an outage. Returns how many. */
 static uint32_t touch_lapped(struct ring *r, enum ring_stream_kind kind, uint64_t to)
 {
-	const struct ring_publisher *p = &r->publisher;
+	struct ring_publisher *p = &r->publisher;
 	uint64_t from = p->streams[kind].next;
 	uint32_t first = p->unclosed_count;
 
@@ -64,6 +76,7 @@ static uint32_t touch_lapped(struct ring *r, enum ring_stream_kind kind, uint64_
 			     acq_rel)) /* A */
 			segment_touched(r, kind, idx, pos, state);
 	}
+	unclosed_sort(p, first);
 	return p->unclosed_count - first;
 }
 
@@ -189,13 +202,10 @@ static void segment_refresh(struct ring *r, uint32_t idx)
 	}
 	if (seen > t->seen) {
 		stream_of(r, t)->ready_count += t->taken == t->seen;
-		if (t->seen == 0) {
-			t->seen = seen;
+		if (t->seen == 0)
 			queue_add(r, idx);
-		} else if (t->taken == t->seen) {
-			t->seen = seen;
+		else if (t->taken == t->seen)
 			queue_front_is(r, t->lane_idx, idx);
-		}
 		t->seen = seen;
 	}
 	if (t->closed && t->taken == t->seen)
@@ -235,17 +245,19 @@ struct taking {
 	enum ring_stream_kind kind;
 };
 
-/* The lane with the oldest record to take, and the commit time at which another lane has its turn. */
+/* Of the lanes that have something to take, of which there is one: that with the oldest record, and the commit time at
+ * which another lane has its turn. */
 static uint32_t oldest_lane(const struct ring_stream *s, uint64_t *until_ns)
 {
-	uint32_t lane_idx = RING_NO_LANE;
+	uint32_t lane_idx = 0;
 	uint64_t oldest_ns = UINT64_MAX;
 
+	ASSERT(s->ready_lanes);
 	*until_ns = UINT64_MAX;
 	for (uint64_t left = s->ready_lanes; left; left &= left - 1) {
 		uint32_t i = (uint32_t)__builtin_ctzll(left);
 
-		if (lane_idx == RING_NO_LANE || s->queues[i].front_ns < oldest_ns) {
+		if (s->queues[i].front_ns < oldest_ns) { /* so the first one sets both */
 			*until_ns = oldest_ns;
 			oldest_ns = s->queues[i].front_ns;
 			lane_idx = i;
@@ -311,14 +323,14 @@ static bool record_pass(struct ring *r, struct ring_touched *t, struct ring_reco
 }
 
 /* Discards a lane's whole first segment without reading its records, each of which would cost a cache line from
- * another core: all of it is excess, and all of it is older than what any other lane has. */
+ * another core: all of it is excess, and all of it is older than what any other lane has. What it leaves goes record by
+ * record. Not counted in discards_left: it costs as much as one record, and there are fewer segments than that. */
 static void discard_whole(struct ring *r, uint32_t idx, uint64_t until_ns, struct taking *k)
 {
 	struct ring_touched *t = &r->publisher.touched[idx];
 	uint64_t record_count, byte_count;
 
-	if ((k->excess_count == 0 && k->excess_bytes == 0) || k->discards_left == 0 || !t->closed ||
-	    t->taken != 0)
+	if ((k->excess_count == 0 && k->excess_bytes == 0) || !t->closed || t->taken != 0)
 		return;
 	if (until_ns != UINT64_MAX) { /* the lane's next segment begins where this one has ended */
 		if (t->next_idx == RING_NO_SEGMENT || ring_record_at(r, t->next_idx, 0)->time_ns > until_ns)
@@ -329,7 +341,6 @@ static void discard_whole(struct ring *r, uint32_t idx, uint64_t until_ns, struc
 	/* Records without a payload at its end are not in excess where its bytes are just what is. */
 	if (record_count > k->excess_count && byte_count >= k->excess_bytes)
 		return;
-	k->discards_left--;
 	k->excess_count -= min_u64(k->excess_count, record_count);
 	k->excess_bytes -= min_u64(k->excess_bytes, byte_count);
 	RING_COUNT_ADD(&r->map->discarded, record_count);
