@@ -464,6 +464,30 @@ TEST(a_touched_segment_that_closes_empty_is_freed)
 	finish(r);
 }
 
+TEST(a_lane_keeps_its_segment_for_as_long_as_the_lap_limit_says)
+{
+	struct ring *r = ring_new_tiny(16, 1, 2);
+	uint64_t position;
+
+	r->shape.lap_limit = 3;
+	EXPECT(ring_reserve(r, 1, HEADROOM, 16, at(1)) != NULL);
+	position = r->samplers[1].position;
+	EXPECT_EQ(r->map->head - position, 1);
+	for (uint64_t v = 1; v <= 2; v++)
+		EXPECT(push(r, 0, v));
+	EXPECT(push(r, 1, 3)); /* head is at the limit */
+	EXPECT_EQ(r->samplers[1].position, position);
+	expect_drain(r, 1, 3);
+	EXPECT(ring_reserve(r, 1, HEADROOM, 16, at(1)) != NULL);
+	position = r->samplers[1].position;
+	for (uint64_t v = 4; v <= 6; v++)
+		EXPECT(push(r, 0, v));
+	EXPECT(push(r, 1, 7)); /* and past it */
+	EXPECT_NE(r->samplers[1].position, position);
+	expect_drain(r, 4, 7);
+	finish(r);
+}
+
 TEST(limits_outside_their_range_are_refused)
 {
 	const struct ring_limits good = {.message_count = 1, .record_bytes_max = 1, .lane_count = 1};

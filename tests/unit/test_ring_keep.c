@@ -694,6 +694,27 @@ TEST(the_books_close_whenever_limits_change_while_samplers_go_on)
 }
 
 /* One step discards no more than 65536 messages, or as many segments; the rest goes with the next ones. */
+TEST(what_expired_in_a_long_outage_goes_in_steps_of_bounded_work)
+{
+	const struct ring_limits l = {.message_count = 140000, .record_bytes_max = HEADROOM, .lane_count = 1};
+	struct world *w = world_open(&l);
+	struct ring_record *rec;
+
+	push_many(w, 0, 0, 140000);
+	EXPECT_EQ(ring_keep(w->ring, 140000, 0, 1), 0);
+	w->now_ns += 2;
+	for (uint32_t step = 1; step <= 2; step++) {
+		EXPECT_EQ(ring_take(w->ring, &rec, 1, at(w->now_ns)), 0);
+		EXPECT(!ring_idle(w->ring));
+		EXPECT_EQ(ring_counts(w->ring).expired, 65536 * step);
+	}
+	EXPECT_EQ(ring_take(w->ring, &rec, 1, at(w->now_ns)), 0);
+	EXPECT_EQ(ring_counts(w->ring).expired, 140000);
+	w->gone_to = w->made_count;
+	EXPECT_EQ(drain_expected(w), 0);
+	world_close(w);
+}
+
 TEST(a_long_outage_is_discarded_in_steps_of_bounded_work)
 {
 	const struct ring_limits l = {

@@ -632,6 +632,44 @@ TEST(splits_without_end_do_not_use_anything_up)
 	world_close(w);
 }
 
+/* Only what was open at the split is left. */
+TEST(a_lane_goes_on_in_the_first_segment_it_has_opened_after_a_split)
+{
+	struct world *w = world_open(1000, 1);
+	uint64_t position;
+
+	push_many(w, 0, 3);
+	EXPECT(split(w));
+	push_many(w, 0, 1);
+	position = w->ring->samplers[0].position;
+	EXPECT_EQ(position, w->ring->map->close_before);
+	push_many(w, 0, 1);
+	EXPECT_EQ(w->ring->samplers[0].position, position);
+	world_close(w);
+}
+
+TEST(a_ring_is_crowded_when_half_of_what_may_be_held_is)
+{
+	struct world *w = world_open_tiny(1);
+	uint32_t half;
+
+	push_many(w, 0, 30);
+	half = w->ring->shape.waiting_limit / 2; /* 7 */
+	for (uint32_t count = 1; count <= half; count++) {
+		EXPECT(!ring_is_crowded(w->ring));
+		EXPECT_EQ(take(w, RING_LIVE, 1), 1);
+	}
+	EXPECT(ring_is_crowded(w->ring));
+	release(w, 0);
+	EXPECT(!ring_is_crowded(w->ring));
+	EXPECT(split(w)); /* that keeps two back: 6 are half */
+	EXPECT(ring_is_crowded(w->ring));
+	release(w, 0);
+	EXPECT(!ring_is_crowded(w->ring));
+	(void)drain(w, RING_REPLAY);
+	world_close(w);
+}
+
 /* --- what is held, and what is said ------------------------------------------------------------------------------ */
 
 TEST(held_messages_of_both_streams_survive_splits_and_laps)
