@@ -8,7 +8,8 @@
  *            it, and two of one word in order; a core sees its own at once
  *   loads    may have been made earlier: at any time since the core's last acquire, but not before what it has seen of that
  *            word
- *   RMW      is made at once, on memory; a release after all that its core has stored, an acquire is one for later loads
+ *   RMW      is made at once, on memory; a release after all that its core has stored, an acquire is one for later loads;
+ *            one that fails is neither
  * A release keeps plain stores in order too, and an acquire plain loads: that, and that records are free of races, is for
  * ThreadSanitizer to see (tests/race). Here records are written and read at once.
  *
@@ -101,6 +102,7 @@ static uint64_t now;
 static struct prng prng;
 static uint64_t seed;
 static struct ring *ring;
+static bool splits, split_is_due;
 
 /* What is true, at once and for everybody. */
 static struct {
@@ -111,7 +113,7 @@ static struct {
 	} left[1u << 10]; /* in - overwritten, and what it was before */
 	uint32_t left_count;
 	uint64_t made[LANES];
-	uint64_t taken, sequence[LANES];
+	uint64_t taken, sequence[LANES][RING_STREAM_COUNT];
 } truth;
 
 static struct {
@@ -300,8 +302,6 @@ static bool weak_cas(void *at, uint64_t old, uint64_t value, enum order order)
 		return is_old;
 	}
 	step();
-	if (order == release || order == acq_rel)
-		leave_all(running);
 	for (uint32_t i = 0; i < c->count;)
 		if (c->buffer[i].at == at) {
 			leave(running, i);
@@ -310,7 +310,9 @@ static bool weak_cas(void *at, uint64_t old, uint64_t value, enum order order)
 			i++;
 		}
 	if (memory_get(at, sizeof(uint64_t)) != old)
-		return false;
+		return false; /* and nothing is released by it */
+	if (order == release || order == acq_rel)
+		leave_all(running);
 	memory_set(at, value);
 	if (order == acquire || order == acq_rel)
 		c->acquired = now;
@@ -373,14 +375,16 @@ static void sampler_run(uint32_t lane_idx)
 	}
 }
 
-static uint32_t take_some(void)
+static uint32_t take_from(enum ring_stream_kind kind)
 {
 	struct ring_record **rec = held.rec + held.count;
 	uint32_t room = prng_below(&prng, HOLDS_MAX - held.count + 1);
-	uint32_t count = ring_take(ring, rec, room, (struct mono){.ns = now});
+	struct mono at = {.ns = now};
+	uint32_t count = kind == RING_LIVE ? ring_take(ring, rec, room, at)
+					   : ring_take_replay(ring, rec, room, at);
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint64_t *last = &truth.sequence[rec[i]->lane_idx];
+		uint64_t *last = &truth.sequence[rec[i]->lane_idx][kind];
 
 		if (rec[i]->sequence <= *last)
 			violated("a lane's order is broken");
@@ -390,6 +394,16 @@ static uint32_t take_some(void)
 	truth.taken += count;
 	held.count += count;
 	return count;
+}
+
+static uint32_t take_some(void)
+{
+	uint32_t count;
+
+	if (split_is_due || (splits && prng_below(&prng, 32) == 0))
+		split_is_due = !ring_split(ring);
+	count = take_from(RING_LIVE);
+	return count + take_from(RING_REPLAY);
 }
 
 static void release_some(uint32_t count)
@@ -450,11 +464,13 @@ static void ring_by_chance(void)
 		.stride_bytes = 64,
 		.lap_limit = 1 + prng_below(&prng, segment_count),
 		.held_limit = 1 + prng_below(&prng, segment_count + 1),
-		.replay_limit = 1,
+		.replay_limit = 1 + prng_below(&prng, segment_count + 1),
 		.waiting_limit = 1 + prng_below(&prng, segment_count + 1),
 		.window_count = LANES + 1 + prng_below(&prng, segment_count),
 	};
 
+	splits = shape.waiting_limit > LANES + 1 && prng_below(&prng, 2); /* a split keeps these back */
+	split_is_due = false;
 	if (ring_open_shaped(&ring, &limits, &shape) < 0)
 		violated("no ring");
 }
@@ -471,7 +487,7 @@ static void finish(void)
 	running = NOBODY;
 	do {
 		release_some(held.count);
-	} while (take_some() > 0 || held.count > 0 || !ring_idle(ring));
+	} while (take_some() > 0 || held.count > 0 || !ring_idle(ring) || !ring_replay_is_done(ring));
 	if (ring_check(ring, &why) < 0)
 		violated(why);
 	for (uint32_t i = 0; i < LANES; i++)
