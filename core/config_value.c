@@ -306,16 +306,20 @@ bool config_field_set(struct config_build *b, const struct schema_key *k, struct
 	UNREACHABLE(); /* not one scalar: core/config_read.c never asks */
 }
 
-/* Is the key read into objects of this section: its own, or one of its groups? */
+static const struct schema_key *group_of(enum schema_section section)
+{
+	for (uint32_t i = 0; i < schema_key_count; i++)
+		if (schema_keys[i].type == SCHEMA_GROUP && schema_keys[i].refers == section)
+			return &schema_keys[i];
+	return NULL;
+}
+
+/* Is the key read into objects of this section: its own, or one of its groups, or of theirs? */
 static bool is_part_of(const struct schema_key *k, enum schema_section section)
 {
-	if (k->section == section)
-		return true;
-	for (uint32_t i = 0; i < schema_key_count; i++)
-		if (schema_keys[i].section == section && schema_keys[i].type == SCHEMA_GROUP &&
-		    schema_keys[i].refers == k->section)
-			return true;
-	return false;
+	while (k && k->section != section)
+		k = group_of(k->section);
+	return k;
 }
 
 void config_defaults(struct config_build *b, enum schema_section section, void *object)

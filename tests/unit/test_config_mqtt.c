@@ -432,3 +432,70 @@ TEST(a_ring_file_cannot_have_the_name_of_another_file_of_ours)
 	parse_good(two_rings("session", "bad.ring"));
 	config_free(c);
 }
+
+#define REPLAY "buffer: {replay: {%s}}"
+
+static const char *replay(const char *format, const char *what)
+{
+	static char text[2][400];
+	static int turn;
+	char key[200];
+
+	turn = !turn;
+	snprintf(key, sizeof(key), REPLAY, what);
+	snprintf(text[turn], sizeof(text[turn]), format, key);
+	return text[turn];
+}
+
+TEST(groups_within_groups_have_their_defaults)
+{
+	const struct cfg_replay *r;
+
+	parse_good(replay(ONE, "order: live-first"));
+	r = &c->targets[0].replay;
+	EXPECT_EQ(r->order, CFG_REPLAY_LIVE_FIRST);
+	EXPECT_EQ(r->share_percent, 50);
+	EXPECT_EQ(r->interval_ns, 0);
+	EXPECT_TEXT(cfg_text(c, r->rate_text), "50%");
+	EXPECT(r->mark);
+	EXPECT_EQ(r->thin, CFG_THIN_NONE);
+	config_free(c);
+	parse_good(replay(ONE_311, "order: live-first, thin: {keep: last}"));
+	r = &c->targets[0].replay;
+	EXPECT(!r->mark);
+	EXPECT_EQ(r->thin, CFG_THIN_LAST);
+	EXPECT_EQ(r->thin_bucket_ns, 60 * NS_PER_S);
+	EXPECT_EQ(r->thin_within_ns, 3600 * NS_PER_S);
+	config_free(c);
+	parse_good("targets: [{name: a, url: 'mqtt://b'}]");
+	EXPECT_EQ(c->targets[0].replay.order, CFG_REPLAY_OLDEST_FIRST);
+	config_free(c);
+}
+
+TEST(replay_is_as_it_is_written)
+{
+	const struct cfg_replay *r;
+
+	parse_good(replay(ONE, "order: live-first, rate: 200/s, mark: false, topic_prefix: 'late/', "
+			       "thin: {keep: min-max, bucket: 2s, within: 0s}"));
+	r = &c->targets[0].replay;
+	EXPECT_EQ(r->interval_ns, 5 * NS_PER_MS);
+	EXPECT_EQ(r->share_percent, 0);
+	EXPECT(!r->mark);
+	EXPECT_TEXT(cfg_text(c, r->topic_prefix), "late/");
+	EXPECT_EQ(r->thin_bucket_ns, 2 * NS_PER_S);
+	EXPECT_EQ(r->thin_within_ns, 0);
+	config_free(c);
+}
+
+TEST(mistakes_in_replay_are_told)
+{
+	expect_mistake(replay(ONE, "rate: 50%"), "`rate` needs `order: live-first`");
+	expect_mistake(replay(ONE, "thin: {keep: last}"), "`thin` needs `order: live-first`");
+	expect_mistake(replay(ONE, "order: live-first, rate: 101%"), "a share is 1% .. 100%");
+	expect_mistake(replay(ONE, "order: live-first, rate: 5"), "a whole number in a time");
+	expect_mistake(replay(ONE, "order: live-first, thin: {bucket: 1s}"), "`keep`");
+	expect_mistake(replay(ONE, "order: live-first, thin: {keep: median}"), "`keep`");
+	expect_mistake(replay(ONE, "order: live-first, topic_prefix: 'a/#'"), "wildcards");
+	expect_mistake(replay(ONE_311, "order: live-first, mark: true"), "`mark` needs `protocol: 5`");
+}
