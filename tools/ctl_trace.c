@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/ctl_show.h"
@@ -333,9 +334,10 @@ static int all_write(const struct ctl_trace *t, FILE *f, struct capture_stream *
 	return rc;
 }
 
-/* A new file is its owner's alone. */
+/* A file is its owner's alone, also one that was there already and was everybody's. */
 static FILE *file_open(const char *path)
 {
+	struct stat st;
 	FILE *f;
 	int fd;
 
@@ -344,6 +346,8 @@ static FILE *file_open(const char *path)
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd == -1)
 		return NULL;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		(void)!fchmod(fd, 0600); /* some file systems have no such rights */
 	f = fdopen(fd, "wb");
 	if (!f)
 		close(fd);
