@@ -41,7 +41,7 @@ static void print_fill(const json_t *b)
 static void print_forecast(const json_t *b)
 {
 	const json_t *holds = json_object_get(b, "holds_s");
-	double max_age_s = json_number_value(json_object_get(b, "max_age_s"));
+	const json_t *max_age = json_object_get(b, "max_age_s");
 	char text[CTL_TEXT_BYTES];
 
 	if (json_is_number(holds))
@@ -49,8 +49,8 @@ static void print_forecast(const json_t *b)
 		       json_number_value(holds) / 3600);
 	else
 		puts("holds      nothing is made at present");
-	if (max_age_s > 0)
-		printf("max age    %s\n", ctl_duration_text(text, (int64_t)max_age_s));
+	if (json_number_value(max_age) > 0)
+		printf("max age    %s\n", ctl_holds_text(max_age, text));
 	if (*ctl_text_in(b, "full_at"))
 		printf("full at    %s\n", ctl_text_in(b, "full_at"));
 	printf("memory     %s\n", ctl_bytes_text(text, number_in(b, "memory_bytes")));

@@ -69,6 +69,8 @@ const char *ctl_holds_text(const json_t *seconds, char out[CTL_TEXT_BYTES])
 
 	if (!json_is_number(seconds))
 		return "-";
+	if (s > 0 && s < 1)
+		return ctl_us_text(out, (int64_t)(s * 1e6));
 	return ctl_duration_text(out, s < 1e15 ? (int64_t)s : (int64_t)1e15);
 }
 
