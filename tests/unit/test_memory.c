@@ -314,8 +314,10 @@ TEST(nothing_that_stays_comes_from_elsewhere)
 	int64_t before;
 
 	EXPECT_EQ(node_budget(c, &budget), 0);
-	if (!thread_memory_is_counted() || !has_piece())
+	if (!thread_memory_is_counted() || !has_piece()) {
+		config_free(c);
 		return;
+	}
 	EXPECT_EQ(memory_open(budget.counts.block_bytes), 0);
 	before = allocated_now();
 	EXPECT_EQ(node_open_to_count(&n, c), 0);
