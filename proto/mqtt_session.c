@@ -359,13 +359,15 @@ bool mqtt_session_refusal_is_lasting(const struct mqtt_session *s)
 static bool on_ack(struct mqtt_session *s, enum mqtt_type type, uint16_t packet_id, uint8_t code,
 		   struct mqtt_event *event)
 {
-	switch (type) {
-	case MQTT_PUBACK: return session_on_puback(s, packet_id, code, event);
-	case MQTT_PUBREC: return session_on_pubrec(s, packet_id, code, event);
-	case MQTT_PUBCOMP: return session_on_pubcomp(s, packet_id, event);
-	case MQTT_PUBREL: session_on_pubrel(s, packet_id); return false;
-	default: UNREACHABLE(); /* the callers know that it is one of the four */
-	}
+	if (type == MQTT_PUBACK)
+		return session_on_puback(s, packet_id, code, event);
+	if (type == MQTT_PUBREC)
+		return session_on_pubrec(s, packet_id, code, event);
+	if (type == MQTT_PUBCOMP)
+		return session_on_pubcomp(s, packet_id, event);
+	ASSERT(type == MQTT_PUBREL);
+	session_on_pubrel(s, packet_id);
+	return false;
 }
 
 static bool on_packet(struct mqtt_session *s, const struct mqtt_packet *p, struct mono now,

@@ -27,7 +27,7 @@ struct world {
 
 static struct world *world_open(bool record)
 {
-	struct world *w = calloc(1, sizeof(*w));
+	struct world *w = memory_alloc(1, sizeof(*w)); /* on a cache line, as a target wants it */
 	struct target *t = &w->target;
 
 	EXPECT(w != NULL);
@@ -48,8 +48,8 @@ static struct world *world_open(bool record)
 static void world_close(struct world *w)
 {
 	trace_close(w->target.trace.source.ring);
+	memory_free(w);
 	memory_counts_clear();
-	free(w);
 }
 
 /* The next record; false: there is none. */
