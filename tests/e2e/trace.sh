@@ -161,9 +161,11 @@ expect 'the end of plant' "$(seen "$all" 'tcp.port == 1883 and tcp.flags.fin == 
 matches <(seen "$all" 'tcp.flags.syn == 1 and tcp.flags.ack == 0 and tcp.dstport == 1883' frame.comment) "port $port of the server is shown as 1883" ||
 	fail 'the true port is not said'
 
+# A slave that was late for one question may answer two in one piece.
 expect 'questions over TCP' "$(seen "$all" 'mbtcp and modbus.word_cnt' modbus.func_code mbtcp.unit_id modbus.reference_num modbus.word_cnt | sort -u)" \
 	$'3\t3\t0\t2'
-expect 'answers over TCP' "$(seen "$all" 'mbtcp and modbus.regval_uint16' modbus.func_code mbtcp.unit_id modbus.regval_uint16 | sort -u)" $'3\t3\t1234,65535'
+expect 'answers over TCP' "$(seen "$all" 'mbtcp and modbus.regval_uint16' modbus.func_code mbtcp.unit_id modbus.regval_uint16 |
+	sed 's/^3,3\t3,3\t\(1234,65535\),\1$/3\t3\t\1/' | sort -u)" $'3\t3\t1234,65535'
 expect 'questions of the bus' "$(seen "$all" 'mbrtu and modbus.reference_num and (modbus.word_cnt or modbus.bit_cnt)' mbrtu.unit_id modbus.func_code modbus.word_cnt modbus.bit_cnt | sort -u)" \
 	$'3\t1\t\t1\n3\t3\t1\t'
 expect 'answers of the bus' "$(seen "$all" 'mbrtu and (modbus.regval_uint16 or modbus.bitval)' mbrtu.unit_id modbus.func_code modbus.regval_uint16 modbus.bitval | sort -u)" \
