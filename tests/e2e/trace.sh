@@ -13,7 +13,7 @@ plant 'set holding 0 1234' 'set holding 1 65535' 'set coil 0 1'
 echo "$secret" >"$work/plant.pw"
 daemon_start <<END
 node: hall
-trace: {freeze: true, after: 0s}
+trace: {freeze: true, after: 0s} # so the timeouts below are long: a device that is given up freezes too
 targets:
   - {name: plant, url: "mqtt://127.0.0.1:$port", user: gw1, password: "file:$work/plant.pw", client_id: recorded,
      trace: {memory: 1MiB, snap: 128B}, reconnect: {base: 100ms, cap: 200ms}}
@@ -25,8 +25,8 @@ lines:
   - {name: bus, modbus_rtu: {path: "$work/bus", baud: 115200, format: 8N1, mode: rs232}, trace: {memory: 64KiB}}
   - {name: load, synthetic: {tags: 1, rate: 200}}
 devices:
-  - {name: m, line: plc, unit: 3, every: 100ms, tags: [{name: a, address: "holding:0", type: uint16}, {name: b, address: "holding:1", type: int16}]}
-  - {name: s, line: bus, unit: 3, every: 100ms, tags: [{name: a, address: "holding:0", type: uint16}, {name: c, address: "coil:0", type: bool}]}
+  - {name: m, line: plc, unit: 3, every: 100ms, timeout: 5s, tags: [{name: a, address: "holding:0", type: uint16}, {name: b, address: "holding:1", type: int16}]}
+  - {name: s, line: bus, unit: 3, every: 100ms, timeout: 5s, tags: [{name: a, address: "holding:0", type: uint16}, {name: c, address: "coil:0", type: bool}]}
 definitions:
   - {name: values, target: plant, mode: periodic, cycle: 100ms, tags: [m.a, s.a], topic: "v/{device}/{tag}", qos: 1, payload: text}
   - {name: group, target: plant, mode: periodic, cycle: 200ms, tags: ["m.*", "s.*"], topic: "group/all", qos: 1}
