@@ -192,6 +192,18 @@ static void cancel_everything(struct loop *l)
 	}
 }
 
+/* Completions of a ring that defers them wait behind a flag until it is asked. */
+static bool has_deferred(struct loop *l)
+{
+	return (IO_URING_READ_ONCE(*l->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+/* Whether a look needs the kernel: what has completed lies in the queue by itself. */
+static bool must_enter(struct loop *l)
+{
+	return io_uring_sq_ready(&l->ring) > 0 || has_deferred(l);
+}
+
 /* What the wait came to is seen in the queues, not in the result: after a submission the count of that hides it. */
 static int wait_once(struct loop *l, struct mono deadline)
 {
@@ -201,7 +213,7 @@ static int wait_once(struct loop *l, struct mono deadline)
 	uint64_t left_ns;
 
 	if (l->ready_head || mono_reached(now, deadline))
-		return io_uring_submit_and_get_events(&l->ring);
+		return must_enter(l) ? io_uring_submit_and_get_events(&l->ring) : 0;
 	left_ns = min_u64(mono_since(deadline, now), WAIT_NS_MAX);
 	ts = (struct __kernel_timespec){.tv_sec = (int64_t)(left_ns / NS_PER_S),
 					.tv_nsec = (long long)(left_ns % NS_PER_S)};
@@ -239,16 +251,15 @@ int loop_run(struct loop *l, struct mono deadline)
 
 void loop_spin(struct loop *l, const _Atomic uint32_t *watched, uint32_t quiet, struct mono until)
 {
-	if (ring_own(l) < 0) /* loop_run says so */
+	/* loop_run says so; and what happens already needs no call of its own */
+	if (ring_own(l) < 0 || atomic_load_explicit(watched, memory_order_relaxed) != quiet)
 		return;
 	wake_arm(l);
-	(void)io_uring_submit(&l->ring); /* what it has not taken goes with loop_run */
+	if (io_uring_sq_ready(&l->ring) > 0)
+		(void)io_uring_submit(&l->ring); /* what it has not taken goes with loop_run */
 	do {
 		for (uint32_t i = 0; i < LOOKS_A_CLOCK; i++) {
-			/* Completions of a ring that defers them wait behind the flag until it is asked. */
-			if (l->ready_head || io_uring_cq_ready(&l->ring) ||
-			    io_uring_cq_has_overflow(&l->ring) ||
-			    (IO_URING_READ_ONCE(*l->ring.sq.kflags) & IORING_SQ_TASKRUN))
+			if (l->ready_head || io_uring_cq_ready(&l->ring) || has_deferred(l))
 				return;
 			if (atomic_load_explicit(watched, memory_order_relaxed) != quiet)
 				return; /* who acts on it reads it again, in order */

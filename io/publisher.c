@@ -167,13 +167,13 @@ void publisher_step(struct publisher *p)
 	counter_add(&p->metrics.steps, 1);
 }
 
-/* Waits awake for a while, where that is wanted; and how long to sleep then. */
+/* Waits awake for a while, where that is wanted or costs no more than to sleep; and how long to sleep then. */
 static struct mono busy_wait(struct publisher *p, struct mono deadline)
 {
 	uint64_t window_ns = p->config.cfg->publishers[p->config.publisher_idx].busy_poll_ns;
 	struct mono now, until;
 
-	if (window_ns == 0)
+	if (window_ns == 0 && !pace_is_fast(&p->pace))
 		return deadline;
 	now = clock_mono();
 	if (!pace_is_awake(&p->pace, window_ns, now, &until))

@@ -5,6 +5,8 @@
  *   plain      the source's thread sends the same packets itself: what the wire and the receiver take
  *   wake-up    the source's thread writes to an eventfd on which a thread of the other CPU sleeps: what no handing over to a
  *              sleeping thread can be faster than
+ *   wake-send  that thread then sends the packets: what no publisher that sleeps can be faster than
+ *   poll-send  the same, but it never sleeps: what no publisher can be faster than
  *
  * Due times are computed beforehand, and a message's time counts from when it was due, also where the source was late or
  * behind: waiting is not left out. `wire` is the kernel's time stamp of the bytes in the receiver's socket, on the sender's
@@ -15,7 +17,6 @@
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,35 +25,23 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "core/thread_memory.h"
 #include "perf/child.h"
 #include "perf/machine.h"
-#include "perf/messages.h"
+#include "perf/open_loop.h"
 #include "perf/report.h"
-#include "perf/rig.h"
-#include "proto/mqtt_publish.h"
 
-#define TAGS         100u
-#define SLEEP_FROM   (100 * NS_PER_US) /* a due time that is nearer is waited for by yielding the CPU */
-#define BEGIN_NS     (20 * NS_PER_MS)
-#define SETTLE_MS    300 /* without news, what has not arrived is lost */
-#define TURN_MAX     256u
-#define PACKET_BYTES 64u
-
-enum way { WAY_NODE, WAY_NODE_BUSY, WAY_PLAIN, WAY_WAKE, WAY_BROKER_NODE, WAY_BROKER_PLAIN, WAY_COUNT };
+#define BEGIN_NS (20 * NS_PER_MS)
 
 static const char *const way_names[WAY_COUNT] = {
-	"node", "node-busy", "plain", "wake-up", "broker-node", "broker-plain",
+	"node", "node-busy", "plain", "wake-up", "wake-send", "poll-send", "broker-node", "broker-plain",
 };
 
 static const struct {
 	uint64_t per_s;
 	double seconds;
-} rates[] = {{100, 2}, {1000, 2}, {50000, 1}, {500000, 0.5}};
+} rates[] = {{100, 1}, {1000, 0.5}, {50000, 0.5}, {500000, 0.25}};
 
 #define RATES        (sizeof(rates) / sizeof(rates[0]))
 #define WAKE_RATE    50000 /* a wake-up alone takes longer than a message at higher rates */
@@ -62,6 +51,7 @@ static const struct {
 struct options {
 	uint32_t rounds;
 	double scale;
+	uint64_t rate_per_s;        /* only this one; 0: all */
 	const char *publisher_keys; /* "" or ", key: value" */
 	const char *json_path;
 };
@@ -69,148 +59,20 @@ struct options {
 struct cell {
 	struct series of[SPAN_COUNT][MESSAGES_QUANTILES];
 	struct series missing;
+	double p50_us; /* committed -> wire, of a wake-up committed -> received, in this round */
 	bool measured;
 };
 
+/* What a node cannot be faster than. */
+static const struct {
+	enum way way, limit;
+} limits[] = {{WAY_NODE, WAY_WAKE_SEND}, {WAY_NODE_BUSY, WAY_POLL_SEND}, {WAY_NODE, WAY_WAKE}};
+
 static struct cell cells[RATES][WAY_COUNT];
+static struct series of_limit[RATES][ARRAY_COUNT(limits)]; /* of p50_us, within a round */
 static struct messages messages;
 static uint64_t *scratch;
 static uint64_t allocated_bytes;
-
-/* --- the source ----------------------------------------------------------------------------------------------------- */
-
-struct source {
-	enum way way;
-	struct rig *rig;
-	int fd; /* of plain: the connection; of wake-up: the eventfd */
-};
-
-static void wait_due(uint64_t due_ns)
-{
-	uint64_t now_ns = clock_mono().ns;
-
-	if (due_ns > now_ns + SLEEP_FROM) {
-		const struct timespec ts = {.tv_sec = (time_t)(due_ns / NS_PER_S),
-					    .tv_nsec = (long)(due_ns % NS_PER_S)};
-
-		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
-			;
-		return;
-	}
-	while (clock_mono().ns < due_ns)
-		sched_yield(); /* the receiver shares this CPU */
-}
-
-/* A sampler's step for the messages from `first` on that are due. */
-static void make_in_node(const struct source *s, uint64_t first, uint64_t count)
-{
-	struct definition_lane *lane = &s->rig->node.definitions->lanes[0];
-	struct wall wall = clock_wall();
-
-	for (uint64_t i = first; i < first + count; i++) {
-		struct mono now = clock_mono();
-
-		messages.times[i].made_ns = now.ns;
-		definition_update(lane, (uint32_t)(i % TAGS), value_of_uint(i), wall, now);
-		messages.times[i].committed_ns = clock_mono().ns;
-	}
-	definition_touched_clear(lane);
-	publisher_notify(s->rig->node.publisher_of_target[0], s->rig->node.slot_of_target[0]);
-}
-
-static void make_plain(const struct source *s, uint64_t first, uint64_t count)
-{
-	uint8_t packets[TURN_MAX * PACKET_BYTES];
-	size_t used_bytes = 0;
-
-	for (uint64_t i = first; i < first + count; i++) {
-		char topic[32], payload[24];
-		uint8_t packet[128], *start;
-		int topic_bytes = snprintf(topic, sizeof(topic), "m1/t%llu", (unsigned long long)(i % TAGS));
-		int payload_bytes = snprintf(payload, sizeof(payload), "%llu", (unsigned long long)i);
-
-		messages.times[i].made_ns = clock_mono().ns;
-		memcpy(packet + 64, payload, (size_t)payload_bytes);
-		start = mqtt_publish_header_backwards(packet + 64,
-						      &(struct mqtt_publish_header){
-							      .version = MQTT_3_1_1,
-							      .payload_bytes = (uint32_t)payload_bytes,
-							      .topic = bytes_of(topic, (size_t)topic_bytes),
-						      });
-		memcpy(packets + used_bytes, start, (size_t)(packet + 64 + payload_bytes - start));
-		used_bytes += (size_t)(packet + 64 + payload_bytes - start);
-		messages.times[i].committed_ns = clock_mono().ns;
-	}
-	for (size_t sent = 0; sent < used_bytes;) {
-		ssize_t n = send(s->fd, packets + sent, used_bytes - sent, MSG_NOSIGNAL);
-
-		if (n < 0 && errno != EINTR)
-			rig_fail("send", errno);
-		sent += n > 0 ? (size_t)n : 0;
-	}
-}
-
-static void make_wake_up(const struct source *s, uint64_t first, uint64_t count)
-{
-	uint64_t made_ns = clock_mono().ns;
-
-	for (uint64_t i = first; i < first + count; i++)
-		messages.times[i].made_ns = messages.times[i].committed_ns = made_ns;
-	if (write(s->fd, &count, sizeof(count)) != sizeof(count))
-		rig_fail("eventfd", errno);
-}
-
-static void *source_main(void *arg)
-{
-	const struct source *s = arg;
-	uint64_t allocated_before;
-
-	prctl(PR_SET_NAME, "source");
-	prctl(PR_SET_TIMERSLACK, 1ul);
-	thread_pin(0);
-	allocated_before = thread_allocated_bytes();
-	for (uint64_t next = 0; next < messages.count;) {
-		uint64_t now_ns, count = 0;
-
-		wait_due(messages.times[next].due_ns);
-		now_ns = clock_mono().ns;
-		while (count < TURN_MAX && next + count < messages.count &&
-		       messages.times[next + count].due_ns <= now_ns)
-			count++;
-		if (count == 0)
-			continue;
-		switch (s->way) {
-		case WAY_NODE:
-		case WAY_NODE_BUSY:
-		case WAY_BROKER_NODE: make_in_node(s, next, count); break;
-		case WAY_PLAIN:
-		case WAY_BROKER_PLAIN: make_plain(s, next, count); break;
-		case WAY_WAKE: make_wake_up(s, next, count); break;
-		case WAY_COUNT: UNREACHABLE();
-		}
-		next += count;
-	}
-	allocated_bytes += thread_allocated_bytes() - allocated_before;
-	return NULL;
-}
-
-static void run_source(const struct source *s)
-{
-	uint64_t seen = 0;
-	pthread_t thread;
-	int rc = pthread_create(&thread, NULL, source_main, (void *)(uintptr_t)s);
-
-	if (rc != 0)
-		rig_fail("thread", rc);
-	pthread_join(thread, NULL);
-	for (uint32_t ms = 0; ms < SETTLE_MS && seen < messages.count; ms++) {
-		uint64_t now_seen = atomic_load(messages.seen);
-
-		ms = now_seen > seen ? 0 : ms;
-		seen = now_seen;
-		rig_pause_s(0.001);
-	}
-}
 
 /* --- receivers ------------------------------------------------------------------------------------------------------ */
 
@@ -257,25 +119,6 @@ static void server_stop(struct server *s)
 	shutdown(s->listen_fd, SHUT_RDWR);
 	pthread_join(s->thread, NULL); /* the sender has closed */
 	close(s->listen_fd);
-}
-
-static void *sleeper_main(void *arg)
-{
-	const struct source *s = arg;
-	uint64_t next = 0;
-
-	prctl(PR_SET_NAME, "sleeper");
-	thread_pin(1);
-	while (next < messages.count) {
-		uint64_t count, arrived_ns;
-
-		if (read(s->fd, &count, sizeof(count)) != sizeof(count))
-			return NULL;
-		for (arrived_ns = clock_mono().ns; count > 0; count--, next++)
-			messages.times[next].wire_ns = messages.times[next].arrived_ns = arrived_ns;
-		atomic_store(messages.seen, next);
-	}
-	return NULL;
 }
 
 /* The broker, and its subscriber in a process of its own. */
@@ -334,7 +177,7 @@ static void config_of(const struct options *o, bool busy, uint16_t port, char *o
 		 "lines: [{name: m1, synthetic: {tags: %u}}]\n"
 		 "definitions: [{name: all, target: sink, tags: [\"m1.*\"], topic: \"{device}/{tag}\","
 		 " payload: text}]\n",
-		 o->publisher_keys, busy ? ", busy_poll: 50us" : "", port, TAGS);
+		 o->publisher_keys, busy ? ", busy_poll: 50us" : "", port, OPEN_LOOP_TAGS);
 }
 
 static bool has_busy_poll(const struct options *o)
@@ -361,60 +204,68 @@ static void plan(const struct options *o, uint32_t rate_idx)
 
 static void run_node(const struct options *o, uint32_t rate_idx, enum way way, uint16_t port)
 {
-	struct source source = {.way = way};
+	struct open_loop loop = {.way = way, .messages = &messages};
 	char config[1024];
 	struct rig rig;
 
 	config_of(o, way == WAY_NODE_BUSY, port, config, sizeof(config));
 	rig_open(&rig, config, RIG_OWN_SOURCE);
 	rig_wait_connected(&rig);
-	source.rig = &rig;
+	loop.node = &rig.node;
 	plan(o, rate_idx);
-	run_source(&source);
+	open_loop_run(&loop);
+	allocated_bytes += loop.allocated_bytes;
 	allocated_bytes += rig_allocated_bytes(&rig);
 	rig_close(&rig);
 }
 
-static void run_plain(const struct options *o, uint32_t rate_idx, enum way way, uint16_t port)
+/* A connection without a node. */
+static int connection_open(uint16_t port)
 {
 	static const uint8_t hello[] = {
 		MQTT_CONNECT << 4, 17, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, 5, 'p', 'l', 'a', 'i', 'n'};
-	struct source source = {.way = way};
 	const struct sockaddr_in peer = {
 		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	uint8_t connack[4];
 
-	source.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (source.fd < 0 || connect(source.fd, (const struct sockaddr *)&peer, sizeof(peer)) < 0 ||
-	    send(source.fd, hello, sizeof(hello), MSG_NOSIGNAL) != sizeof(hello) ||
-	    recv(source.fd, connack, sizeof(connack), MSG_WAITALL) != sizeof(connack))
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&peer, sizeof(peer)) < 0 ||
+	    send(fd, hello, sizeof(hello), MSG_NOSIGNAL) != sizeof(hello) ||
+	    recv(fd, connack, sizeof(connack), MSG_WAITALL) != sizeof(connack))
 		rig_fail("connect", errno);
-	(void)setsockopt(source.fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-	plan(o, rate_idx);
-	run_source(&source);
-	close(source.fd);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+	return fd;
 }
 
-static void run_wake_up(const struct options *o, uint32_t rate_idx)
+static void run_plain(const struct options *o, uint32_t rate_idx, enum way way, uint16_t port)
 {
-	struct source source = {.way = WAY_WAKE, .fd = eventfd(0, EFD_CLOEXEC)};
-	pthread_t sleeper;
-	int rc;
+	struct open_loop loop = {.way = way, .messages = &messages, .fd = connection_open(port)};
 
-	if (source.fd < 0)
-		rig_fail("eventfd", errno);
 	plan(o, rate_idx);
-	rc = pthread_create(&sleeper, NULL, sleeper_main, &source);
-	if (rc != 0)
-		rig_fail("thread", rc);
-	run_source(&source);
-	pthread_join(sleeper, NULL);
-	close(source.fd);
+	open_loop_run(&loop);
+	close(loop.fd);
+}
+
+/* The limits. port 0: nothing is sent. */
+static void run_limit(const struct options *o, uint32_t rate_idx, enum way way, uint16_t port)
+{
+	struct open_loop loop = {.way = way, .messages = &messages, .bell_fd = eventfd(0, EFD_CLOEXEC)};
+
+	if (loop.bell_fd < 0)
+		rig_fail("eventfd", errno);
+	if (port)
+		loop.fd = connection_open(port);
+	plan(o, rate_idx);
+	open_loop_run(&loop);
+	if (port)
+		close(loop.fd);
+	close(loop.bell_fd);
 }
 
 static void keep(uint32_t rate_idx, enum way way)
 {
 	struct cell *c = &cells[rate_idx][way];
+	double of_wire[MESSAGES_QUANTILES];
 
 	c->measured = true;
 	for (uint32_t span = 0; span < SPAN_COUNT; span++) {
@@ -425,6 +276,9 @@ static void keep(uint32_t rate_idx, enum way way)
 			if (of[i] >= 0)
 				series_add(&c->of[span][i], of[i]);
 	}
+	messages_quantiles_of(&messages, way == WAY_WAKE ? SPAN_COMMITTED_ARRIVED : SPAN_COMMITTED_WIRE,
+			      scratch, of_wire);
+	c->p50_us = of_wire[0];
 	series_add(&c->missing, (double)(messages.count - atomic_load(messages.seen)));
 	if (atomic_load(messages.strange))
 		rig_fail("a message came twice or out of order", EPROTO);
@@ -438,14 +292,18 @@ static void run(const struct options *o, uint32_t rate_idx, enum way way, struct
 	case WAY_NODE:
 	case WAY_NODE_BUSY:
 	case WAY_PLAIN:
+	case WAY_WAKE_SEND:
+	case WAY_POLL_SEND:
 		server_start(&server);
 		if (way == WAY_PLAIN)
 			run_plain(o, rate_idx, way, server.port);
+		else if (way == WAY_WAKE_SEND || way == WAY_POLL_SEND)
+			run_limit(o, rate_idx, way, server.port);
 		else
 			run_node(o, rate_idx, way, server.port);
 		server_stop(&server);
 		break;
-	case WAY_WAKE: run_wake_up(o, rate_idx); break;
+	case WAY_WAKE: run_limit(o, rate_idx, way, 0); break;
 	case WAY_BROKER_NODE:
 	case WAY_BROKER_PLAIN:
 		subscriber_start(b);
@@ -526,12 +384,45 @@ static void append_json(const struct options *o, const struct machine *m, uint32
 	report_append(o->json_path, m, "latency", name, figures, count);
 }
 
+static void keep_ratios(uint32_t rate_idx)
+{
+	for (uint32_t i = 0; i < ARRAY_COUNT(limits); i++) {
+		const struct cell *way = &cells[rate_idx][limits[i].way],
+				  *limit = &cells[rate_idx][limits[i].limit];
+
+		if (way->measured && limit->measured && way->p50_us > 0 && limit->p50_us > 0)
+			series_add(&of_limit[rate_idx][i], way->p50_us / limit->p50_us);
+	}
+}
+
+static void print_ratios(const struct options *o, const struct machine *m, uint32_t rate_idx)
+{
+	for (uint32_t i = 0; i < ARRAY_COUNT(limits); i++) {
+		const struct series *s = &of_limit[rate_idx][i];
+		const struct report_figure figure = {"ratio", s};
+		char name[80];
+
+		if (s->count == 0)
+			continue;
+		printf("%-13s committed -> wire, p50: %.2f (%.2f - %.2f) times that of %s in the same "
+		       "round\n",
+		       way_names[limits[i].way], series_median(s), series_min(s), series_max(s),
+		       way_names[limits[i].limit]);
+		snprintf(name, sizeof(name), "way=%s limit=%s rate=%llu%s", way_names[limits[i].way],
+			 way_names[limits[i].limit], (unsigned long long)rates[rate_idx].per_s,
+			 o->publisher_keys);
+		report_append(o->json_path, m, "latency", name, &figure, 1);
+	}
+}
+
 static void print_report(const struct options *o, const struct machine *m)
 {
 	machine_print(m);
 	printf("latency: open loop, %u rounds, median of the rounds, microseconds; -: too few messages%s\n",
 	       o->rounds, o->publisher_keys);
 	for (uint32_t i = 0; i < RATES; i++) {
+		if (!cells[i][WAY_NODE].measured)
+			continue;
 		printf("\n%llu messages/s, %.0f a round\n%-38s %9s %9s %9s %9s %9s %9s\n",
 		       (unsigned long long)rates[i].per_s,
 		       rates[i].seconds * o->scale * (double)rates[i].per_s, "", "p50", "p90", "p99", "p99.9",
@@ -542,12 +433,14 @@ static void print_report(const struct options *o, const struct machine *m)
 			print_cell(i, (enum way)way);
 			append_json(o, m, i, (enum way)way);
 		}
+		print_ratios(o, m, i);
 	}
 }
 
 static NORETURN void usage(void)
 {
-	fprintf(stderr, "usage: bench_latency [--rounds N] [--scale FACTOR] [--publisher 'KEY: VALUE, ...'] "
+	fprintf(stderr, "usage: bench_latency [--rounds N] [--scale FACTOR] [--rate PER_S] [--publisher "
+			"'KEY: VALUE, ...'] "
 			"[--json FILE]\n--scale: of the lengths of the runs\n");
 	exit(2);
 }
@@ -555,20 +448,19 @@ static NORETURN void usage(void)
 static struct options options_of(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{"rounds", required_argument, NULL, 'r'},
-		{"scale", required_argument, NULL, 's'},
-		{"publisher", required_argument, NULL, 'p'},
-		{"json", required_argument, NULL, 'j'},
-		{NULL, 0, NULL, 0},
+		{"rounds", required_argument, NULL, 'r'}, {"scale", required_argument, NULL, 's'},
+		{"rate", required_argument, NULL, 'R'},   {"publisher", required_argument, NULL, 'p'},
+		{"json", required_argument, NULL, 'j'},   {NULL, 0, NULL, 0},
 	};
 	static char keys[200];
-	struct options o = {.rounds = 3, .scale = 1, .publisher_keys = ""};
+	struct options o = {.rounds = 7, .scale = 1, .publisher_keys = ""};
 	int key;
 
 	while ((key = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		switch (key) {
 		case 'r': o.rounds = (uint32_t)strtoul(optarg, NULL, 10); break;
 		case 's': o.scale = strtod(optarg, NULL); break;
+		case 'R': o.rate_per_s = strtoull(optarg, NULL, 10); break;
 		case 'p':
 			snprintf(keys, sizeof(keys), ", %s", optarg);
 			o.publisher_keys = keys;
@@ -580,6 +472,21 @@ static struct options options_of(int argc, char **argv)
 	if (optind != argc || o.rounds < 1 || o.rounds > SERIES_MAX || o.scale <= 0)
 		usage();
 	return o;
+}
+
+static bool is_wanted(const struct options *o, uint32_t rate_idx, enum way way)
+{
+	uint64_t per_s = rates[rate_idx].per_s;
+
+	if (o->rate_per_s && per_s != o->rate_per_s)
+		return false;
+	switch (way) {
+	case WAY_WAKE:
+	case WAY_WAKE_SEND: return per_s <= WAKE_RATE;
+	case WAY_BROKER_NODE:
+	case WAY_BROKER_PLAIN: return per_s <= BROKER_RATE;
+	default: return true;
+	}
 }
 
 int main(int argc, char **argv)
@@ -601,14 +508,12 @@ int main(int argc, char **argv)
 		rig_fail("memory", ENOMEM);
 	broker_open(&broker);
 	for (uint32_t round = 0; round < o.rounds; round++)
-		for (uint32_t i = 0; i < RATES; i++)
-			for (uint32_t way = 0; way < WAY_COUNT; way++) {
-				if ((way == WAY_NODE_BUSY && !busy) ||
-				    (way == WAY_WAKE && rates[i].per_s > WAKE_RATE) ||
-				    (way >= WAY_BROKER_NODE && rates[i].per_s > BROKER_RATE))
-					continue;
-				run(&o, i, (enum way)way, &broker);
-			}
+		for (uint32_t i = 0; i < RATES; i++) {
+			for (uint32_t way = 0; way < WAY_COUNT; way++)
+				if (is_wanted(&o, i, (enum way)way) && (way != WAY_NODE_BUSY || busy))
+					run(&o, i, (enum way)way, &broker);
+			keep_ratios(i);
+		}
 	child_end(broker.pid);
 	print_report(&o, &machine);
 	printf("\n");
