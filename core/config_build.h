@@ -141,9 +141,9 @@ void config_check_filters(struct config_build *b);
 /* Parts of those. */
 void config_check_backoff(struct config_build *b, uint32_t group, uint64_t base_ns, uint64_t cap_ns);
 void config_need_mqtt5(struct config_build *b, uint32_t map, const char *key);
-/* What a will or a definition carries; the response topic is filled in. names_doc: which placeholders it has. */
+/* What a will or a definition carries; the response topic is filled in. whose: for messages. */
 void config_check_props(struct config_build *b, struct cfg_props *props, uint32_t map, uint8_t protocol,
-			const struct topic_names *names, const char *names_doc);
+			const struct topic_names *names, const char *whose);
 enum cfg_deadband config_deadband_kind(struct config_build *b, uint32_t group);
 /* What the placeholders of a definition's topics stand for; tag_idx may be CFG_NONE. */
 struct topic_names config_names_of(const struct cfg *c, const struct cfg_definition *d, uint32_t tag_idx);

@@ -126,7 +126,7 @@ static void check_publication(struct config_build *b, struct cfg_definition *d, 
 				"patterns with *");
 	config_check_props(b, &d->props, node,
 			   d->target_idx != CFG_NONE ? b->cfg->targets[d->target_idx].protocol : 5, &names,
-			   "of a definition, in which {node}, {target} and {definition} have a meaning");
+			   "of a definition");
 	if (d->sequence && d->payload != CFG_PAYLOAD_JSON && config_is_sound(b, node, "payload"))
 		config_complain(b, config_given(b, node, "sequence"),
 				"`sequence` puts a key into the message; write `payload: json`, or leave it "

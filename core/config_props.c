@@ -73,7 +73,7 @@ void config_read_pairs(struct config_build *b, const struct schema_key *k, uint3
 }
 
 void config_check_props(struct config_build *b, struct cfg_props *props, uint32_t map, uint8_t protocol,
-			const struct topic_names *names, const char *names_doc)
+			const struct topic_names *names, const char *whose)
 {
 	static const char *const of_5[] = {"content_type", "payload_format", "response_topic",
 					   "correlation_data", "user_properties"};
@@ -88,7 +88,7 @@ void config_check_props(struct config_build *b, struct cfg_props *props, uint32_
 		return;
 	size = topic_expand(cfg_text(b->cfg, props->response_topic), names, expanded, &why);
 	if (size < 0)
-		config_complain(b, topic, "`response_topic` %s: %s", names_doc, why);
+		config_complain(b, topic, "`response_topic` %s: %s", whose, why);
 	else
 		props->response_topic = config_text_add(b, bytes_of(expanded, (size_t)size));
 }

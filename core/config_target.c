@@ -88,14 +88,13 @@ static void check_will(struct config_build *b, struct cfg_target *t, uint32_t no
 	t->will.has_on_connect = config_given(b, will, "on_connect") != TREE_NONE;
 	t->will.has_on_disconnect = config_given(b, will, "on_disconnect") != TREE_NONE;
 	config_check_props(b, &t->will.props, will, config_is_sound(b, node, "protocol") ? t->protocol : 5,
-			   &names, "of a will, in which {node} and {target} have a meaning");
+			   &names, "of a will");
 	if (topic == TREE_NONE)
 		return;
 	names = will_names(c, t);
 	size = topic_expand(cfg_text(c, t->will.topic), &names, expanded, &why);
 	if (size < 0)
-		config_complain(b, topic,
-				"`topic` of a will, in which {node} and {target} have a meaning: %s", why);
+		config_complain(b, topic, "`topic` of a will: %s", why);
 	else
 		t->will.topic = config_text_add(b, bytes_of(expanded, (size_t)size));
 }
@@ -165,8 +164,7 @@ static void check_loss_topic(struct config_build *b, struct cfg_target *t, uint3
 	}
 	size = topic_expand(cfg_text(b->cfg, t->buffer_loss_topic), &names, expanded, &why);
 	if (size < 0)
-		config_complain(b, topic, "`loss_topic`, in which {node} and {target} have a meaning: %s",
-				why);
+		config_complain(b, topic, "`loss_topic`: %s", why);
 	else
 		t->buffer_loss_topic = config_text_add(b, bytes_of(expanded, (size_t)size));
 }
@@ -215,8 +213,7 @@ static void check_replay(struct config_build *b, struct cfg_target *t, uint32_t 
 		return;
 	size = topic_expand(cfg_text(b->cfg, t->replay.topic_prefix), &names, expanded, &why);
 	if (size < 0)
-		config_complain(b, prefix, "`topic_prefix`, in which {node} and {target} have a meaning: %s",
-				why);
+		config_complain(b, prefix, "`topic_prefix`: %s", why);
 	else
 		t->replay.topic_prefix = config_text_add(b, bytes_of(expanded, (size_t)size));
 }

@@ -46,6 +46,16 @@ static bool has_wildcard(struct bytes text)
 	return text.size && (memchr(text.ptr, '+', text.size) || memchr(text.ptr, '#', text.size));
 }
 
+/* What there is here: a will and a message about losses belong to no definition, a group to no tag. */
+static const char *unknown_text(const struct topic_names *names)
+{
+	if (names->tag)
+		return "unknown placeholder: there are {node} {target} {definition} {device} {tag}";
+	if (names->definition)
+		return "unknown placeholder: here there are only {node}, {target} and {definition}";
+	return "unknown placeholder: here there are only {node} and {target}";
+}
+
 static int fill_in(const char *pattern, const struct topic_names *names, char *out, const char **why)
 {
 	struct writer w = writer_of(out, TOPIC_BYTES_MAX);
@@ -55,7 +65,7 @@ static int fill_in(const char *pattern, const struct topic_names *names, char *o
 		const char *name = p.is_key ? name_of(names, p.text) : NULL;
 
 		if (p.is_key && !name) {
-			*why = "unknown placeholder: there are {node} {target} {definition} {device} {tag}";
+			*why = unknown_text(names);
 			return -EINVAL;
 		}
 		if (p.is_key)

@@ -15,7 +15,8 @@
 #define TOPIC_BYTES_MAX           1024  /* of ours; MQTT allows 65,535 */
 #define TOPIC_FORWARDED_BYTES_MAX 65535 /* what others publish to may be as long as MQTT allows */
 
-/* What the placeholders stand for; NULL where there is none ({tag} in a group's topic is refused). */
+/* What the placeholders stand for; NULL where there is none ({tag} in a group's topic is refused, and *why says which there
+ * are). Where there is a tag there are all, where there is a definition all but device and tag. */
 struct topic_names {
 	const char *node, *target, *definition, *device, *tag;
 };

@@ -369,6 +369,18 @@ TEST(the_properties_of_a_message_count_for_its_size)
 	free(map);
 }
 
+TEST(a_placeholder_that_a_topic_has_not_is_told_those_that_it_has)
+{
+	static const char two[] = "only {node} and {target}",
+			  three[] = "only {node}, {target} and {definition}";
+
+	expect_mistake_in(ONE, "buffer: {loss_topic: 'a/{tag}'}", two);
+	expect_mistake_in(ONE, "will: {topic: 'a/{definition}'}", two);
+	expect_mistake_in(ONE, "will: {topic: a, response_topic: 'a/{device}'}", two);
+	expect_mistake_in(ONE, "buffer: {replay: {order: live-first, topic_prefix: '{tag}/'}}", two);
+	expect_mistake_in(PUBLISH, "response_topic: 'a/{tag}'", three);
+}
+
 TEST(losses_are_told_on_a_topic_of_node_and_target)
 {
 	parse_good("node: n\ntargets: [{name: a, url: 'mqtt://b', buffer: {loss_topic: '{node}/{target}/x'}},"
@@ -380,7 +392,6 @@ TEST(losses_are_told_on_a_topic_of_node_and_target)
 	EXPECT_EQ(c->targets[1].buffer_loss_qos, 2);
 	EXPECT_EQ(c->targets[2].buffer_loss_topic, 0);
 	config_free(c);
-	expect_mistake_in(ONE, "buffer: {loss_topic: 'a/{tag}'}", "{node} and {target} have a meaning");
 	expect_mistake_in(ONE, "buffer: {loss_topic: 'a/#'}", "`loss_topic`");
 	expect_mistake_in(ONE, "buffer: {loss_qos: 1}", "`loss_qos` needs `loss_topic`");
 }
