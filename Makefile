@@ -277,9 +277,11 @@ bench-compare: all $(BENCHES) $(PEERS)
 	@perf/compare $B '$(REV)' $(NAMES)
 
 ## profile: where bench_NAME spends its time (NAME=publish ARGS="..."): a table, and a flame graph in build/profile
+# A name that is none is left out; perf/profile says which ones there are.
+PROFILE_NAME := $(if $(word 2,$(NAME)),,$(filter $(BENCH_NAMES:bench-%=%),$(NAME)))
 .PHONY: profile
-profile: $(if $(NAME),$B/perf/bench_$(NAME) $(PEERS) all)
-	@perf/profile $B $(NAME) $(ARGS)
+profile: $(if $(PROFILE_NAME),$B/perf/bench_$(PROFILE_NAME) $(PEERS) all)
+	@perf/profile $B $(if $(PROFILE_NAME),$(PROFILE_NAME) $(ARGS))
 
 ## run: the whole thing alive: plant simulator, broker, daemon, subscriber (SECONDS=n to stop by itself)
 .PHONY: run

@@ -45,6 +45,11 @@ expect 'another process' "$("$root/perf/fold" -t git "$work/stacks")" 'git;elsew
 
 "$root/perf/profile" "$build" 2>"$work/usage" && fail 'perf/profile of nothing'
 matches "$work/usage" ' publish .*ring' || fail 'which benchmarks there are'
+for name in '' nosuch 'ring sample' %; do
+	make -C "$root" --no-print-directory profile NAME="$name" ARGS='--count 1' >"$work/out" 2>"$work/usage"
+	expect "status of make profile NAME='$name'" $? 2
+	matches "$work/usage" '^usage: .* publish .*ring' || fail "make profile NAME='$name': $(cat "$work/usage")"
+done
 
 # Boxes of a picture: depth, from, count, itself, x, width; checked against each other and against the folded stacks.
 adds_up() { # SVG FOLDED
