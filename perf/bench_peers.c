@@ -4,6 +4,7 @@
  *   mosquitto   libmosquitto, perf/peer_mosquitto.c      each in a process of its own, all of whose CPU time counts
  *   paho        Paho C, perf/peer_paho.c
  *   plain       send() of one prepared 64 KiB buffer: what the kernel alone costs
+ *   relay       packets that another core has written, sent from a plain buffer: what handing them over costs besides
  *
  * MQTT 3.1.1, topic of 31 bytes, payload of --bytes. CPU 0: source and sink, CPU 1: publisher and plain loop; peers may
  * use both. Which of a library's ways is used, and with which window, was tried: see perf/README.md. */
@@ -15,7 +16,7 @@
 
 #include "perf/child.h"
 #include "perf/machine.h"
-#include "perf/plain.h"
+#include "perf/relay.h"
 #include "perf/report.h"
 #include "perf/rig.h"
 #include "perf/sink.h"
@@ -26,10 +27,10 @@
 #define CONNECT_MAX_MS 5000
 #define CONFIG_BYTES   8192
 
-enum who { RINGMAIN, MOSQUITTO, PAHO, PLAIN, WHO_COUNT };
+enum who { RINGMAIN, MOSQUITTO, PAHO, PLAIN, RELAY, WHO_COUNT };
 enum figure { FIG_RATE, FIG_CPU_NS, FIG_SINK_NS, FIG_BYTES, FIG_CPU_RATIO, FIG_RATE_RATIO, FIG_COUNT };
 
-static const char *const names[WHO_COUNT] = {"ringmain", "mosquitto", "paho", "plain"};
+static const char *const names[WHO_COUNT] = {"ringmain", "mosquitto", "paho", "plain", "relay"};
 
 struct options {
 	uint32_t rounds, payload_bytes;
@@ -140,6 +141,24 @@ static struct result run_plain(const struct options *o, const struct sink *sink)
 	return result_of(&readings[0], &readings[1]);
 }
 
+static struct result run_relay(const struct options *o, const struct sink *sink)
+{
+	static struct relay r;
+	struct reading readings[2];
+
+	plain_fill_same(&r.same, o->qos, TOPIC, o->payload_bytes);
+	relay_start(&r, sink->port, 0, 1);
+	rig_pause_s(WARM_UP_S);
+	for (int i = 0; i < 2; i++) {
+		readings[i] = (struct reading){
+			.at = clock_mono(), .cpu_ns = thread_cpu_ns(r.sender), .sink = sink_counts(sink)};
+		if (i == 0)
+			rig_pause_s(o->seconds);
+	}
+	relay_stop(&r);
+	return result_of(&readings[0], &readings[1]);
+}
+
 static struct result run(enum who who, const struct options *o, const struct sink *sink,
 			 uint64_t *allocated_bytes)
 {
@@ -159,6 +178,7 @@ static struct result run(enum who who, const struct options *o, const struct sin
 			o, sink,
 			(const char *[]){"./peer_paho", port, qos, TOPIC, bytes, o->paho_window, NULL});
 	case PLAIN: return run_plain(o, sink);
+	case RELAY: return run_relay(o, sink);
 	case WHO_COUNT: break;
 	}
 	UNREACHABLE();

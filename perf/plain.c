@@ -48,6 +48,7 @@ void plain_fill_same(struct plain *p, uint8_t qos, const char *topic, uint32_t p
 							       .topic = bytes_of(topic, strlen(topic))});
 		size_t size_bytes = (size_t)(payload + payload_bytes - packet);
 
+		p->packet_bytes = size_bytes;
 		if (p->used_bytes + size_bytes > PLAIN_BYTES)
 			return;
 		memcpy(p->bytes + p->used_bytes, packet, size_bytes);
@@ -55,17 +56,28 @@ void plain_fill_same(struct plain *p, uint8_t qos, const char *topic, uint32_t p
 	}
 }
 
-void plain_start(struct plain *p, uint16_t port, int32_t cpu)
+void plain_connect(struct plain *p, uint16_t port)
 {
 	const struct sockaddr_in peer = {
 		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
-	int rc;
 
-	p->cpu = cpu;
 	p->stopping = false;
 	p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (p->fd < 0 || connect(p->fd, (const struct sockaddr *)&peer, sizeof(peer)) < 0)
 		rig_fail("connect", errno);
+}
+
+void plain_disconnect(struct plain *p)
+{
+	close(p->fd);
+}
+
+void plain_start(struct plain *p, uint16_t port, int32_t cpu)
+{
+	int rc;
+
+	p->cpu = cpu;
+	plain_connect(p, port);
 	rc = pthread_create(&p->thread, NULL, plain_main, p);
 	if (rc != 0)
 		rig_fail("thread", rc);
@@ -75,5 +87,5 @@ void plain_stop(struct plain *p)
 {
 	atomic_store_explicit(&p->stopping, true, memory_order_relaxed);
 	pthread_join(p->thread, NULL);
-	close(p->fd);
+	plain_disconnect(p);
 }
