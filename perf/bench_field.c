@@ -329,7 +329,7 @@ int main(int argc, char **argv)
 	};
 	const char *json_path = NULL;
 	uint32_t rounds = 3, only = 0;
-	double seconds = 0.4;
+	double seconds = 0.3;
 	struct machine machine;
 	struct slave slave;
 	int key;

@@ -112,7 +112,9 @@ static void add_difference(struct plan_figures *of, const struct daemon_sample *
 	series_add(&of->cpu_us, (double)(to->cpu_ns - from->cpu_ns) / 1e3 / seconds);
 }
 
-static void measure(enum plan plan, double seconds, const struct sink *sink, const struct slave *slave)
+/* So many rounds of one run of the daemon. */
+static void measure(enum plan plan, uint32_t rounds, double seconds, const struct sink *sink,
+		    const struct slave *slave)
 {
 	struct daemon_sample from, to;
 	struct daemon daemon;
@@ -125,11 +127,14 @@ static void measure(enum plan plan, double seconds, const struct sink *sink, con
 		daemon_wait_connected(&daemon, CONNECT_MAX_S);
 	rig_pause_s(SETTLE_S);
 	daemon_sample(&daemon, &from);
-	rig_pause_s(seconds);
-	daemon_sample(&daemon, &to);
+	for (uint32_t i = 0; i < rounds; i++) {
+		rig_pause_s(seconds);
+		daemon_sample(&daemon, &to);
+		add_difference(&figures[plan], &from, &to);
+		from = to;
+	}
 	allocated_bytes += daemon_allocated_bytes(&daemon);
 	daemon_stop(&daemon);
-	add_difference(&figures[plan], &from, &to);
 }
 
 /* --- report ------------------------------------------------------------------------------------------------------------- */
@@ -193,8 +198,8 @@ int main(int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	const char *json_path = NULL;
-	uint32_t rounds = 1;
-	double seconds = 10;
+	uint32_t rounds = 7;
+	double seconds = 1;
 	struct machine machine;
 	struct slave slave;
 	struct sink sink;
@@ -217,9 +222,8 @@ int main(int argc, char **argv)
 	rc = sink_open(&sink, 0, 0);
 	if (rc < 0)
 		rig_fail("sink", -rc);
-	for (uint32_t round = 0; round < rounds; round++)
-		for (uint32_t plan = 0; plan < PLAN_COUNT; plan++)
-			measure((enum plan)plan, seconds, &sink, &slave);
+	for (uint32_t plan = 0; plan < PLAN_COUNT; plan++)
+		measure((enum plan)plan, rounds, seconds, &sink, &slave);
 	machine_print(&machine);
 	print_report(rounds, seconds);
 	report_allocations(allocated_bytes);

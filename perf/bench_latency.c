@@ -41,7 +41,7 @@ static const char *const way_names[WAY_COUNT] = {
 static const struct {
 	uint64_t per_s;
 	double seconds;
-} rates[] = {{100, 1}, {1000, 0.5}, {50000, 0.5}, {500000, 0.25}};
+} rates[] = {{100, 0.7}, {1000, 0.4}, {50000, 0.5}, {500000, 0.2}};
 
 #define RATES        (sizeof(rates) / sizeof(rates[0]))
 #define WAKE_RATE    50000 /* a wake-up alone takes longer than a message at higher rates */
@@ -484,7 +484,7 @@ static bool is_wanted(const struct options *o, uint32_t rate_idx, enum way way)
 	case WAY_WAKE:
 	case WAY_WAKE_SEND: return per_s <= WAKE_RATE;
 	case WAY_BROKER_NODE:
-	case WAY_BROKER_PLAIN: return per_s <= BROKER_RATE;
+	case WAY_BROKER_PLAIN: return per_s == 100 || per_s == BROKER_RATE;
 	default: return true;
 	}
 }

@@ -17,7 +17,7 @@
 
 #define TOPIC        "bench/hall-1/line-7/energy/t000"
 #define TAGS         100u
-#define WARM_UP_S    0.15
+#define WARM_UP_S    0.05 /* many laps of the rings */
 #define CONFIG_BYTES (256u << 10)
 
 enum figure {
@@ -212,8 +212,8 @@ int main(int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	const char *json_path = NULL;
-	uint32_t rounds = 3, only = 0;
-	double seconds = 0.3;
+	uint32_t rounds = 7, only = 0;
+	double seconds = 0.07;
 	struct machine machine;
 	struct sink sink;
 	int key, rc;

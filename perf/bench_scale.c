@@ -327,7 +327,7 @@ int main(int argc, char **argv)
 		{"max", required_argument, NULL, 'm'},    {"axis", required_argument, NULL, 'a'},
 		{"json", required_argument, NULL, 'j'},   {NULL, 0, NULL, 0},
 	};
-	struct options o = {.rounds = 1, .seconds = 2, .count_max = 10000};
+	struct options o = {.rounds = 1, .seconds = 1, .count_max = 10000};
 	uint32_t only = AXIS_COUNT;
 	struct machine machine;
 	struct slave slave;

@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	const char *json_path = NULL;
-	uint32_t rounds = 5;
+	uint32_t rounds = 7;
 	struct machine machine;
 	struct slave slave;
 	struct sink sink;
