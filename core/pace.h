@@ -8,10 +8,9 @@
  *           being asked for: a sleep would cost both sides more than it saves.
  * Owner:    the waiting thread. Threads: its own. Memory: the caller's struct, all zero at first.
  * Units:    nanoseconds. Errors: none: a wrong guess costs a wake-up, as without it.
- * Source:   alpha-beta filter (T. R. Benedict, G. W. Bordner, "Synthesis of an optimal set of radar track-while-scan smoothing
- *           equations", IRE Trans. Automatic Control 7(4), 1962: beta = alpha^2 / (2 - alpha)); to wait awake for as
- *           long as a sleep costs is at most twice the best that can be done (A. R. Karlin et al., "Empirical studies of competitive
- *           spinning for a shared-memory multiprocessor", SOSP 1991).
+ * Source:   alpha-beta filter with growing, then fixed memory (E. Brookner, "Tracking and Kalman Filtering Made Easy", 1998,
+ *           chapter 1); to wait awake for as long as a sleep costs is at most twice the best that can be done (A. R. Karlin et al.,
+ *           "Empirical studies of competitive spinning for a shared-memory multiprocessor", SOSP 1991).
  */
 #ifndef CORE_PACE_H
 #define CORE_PACE_H
@@ -22,12 +21,13 @@
 #define PACE_LATE_NS_MAX (500 * NS_PER_US)
 
 struct pace {
-	struct mono last;     /* arrival; 0: none yet */
-	struct mono expected; /* the next one, where gap_ns is not 0 */
-	uint64_t gap_ns;      /* from one to the next; 0: unknown */
-	struct mono alarm;    /* sleeps until then, to meet the expected one; 0: does not */
-	uint64_t late_ns;     /* how late it woke from such sleeps: the worst, half of it forgotten in five */
-	bool is_up;           /* has slept enough: stays awake for the expected one */
+	struct mono last;       /* arrival; 0: none yet */
+	struct mono expected;   /* the next one, where gap_ns is not 0 */
+	uint64_t gap_ns;        /* from one to the next; 0: unknown */
+	uint32_t arrival_count; /* that the two above are from */
+	struct mono alarm;      /* sleeps until then, to meet the expected one; 0: does not */
+	uint64_t late_ns; /* how late it woke from such sleeps: the worst, half of it forgotten in five */
+	bool is_up;       /* has slept enough: stays awake for the expected one */
 };
 
 void pace_arrived(struct pace *p, struct mono now);
