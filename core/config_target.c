@@ -298,7 +298,7 @@ static bool is_same_path(const char *x, const char *y)
 /* Beside a ring, and beside a session, lie files of ours that end so. */
 static bool is_our_name(const char *path)
 {
-	static const char *const endings[] = {".session", ".new", ".bad"};
+	static const char *const endings[] = {".session", ".new", ".bad", ".bad.1", ".bad.2"};
 	size_t size = strlen(path);
 
 	for (size_t i = 0; i < ARRAY_COUNT(endings); i++) {
@@ -321,9 +321,10 @@ void config_check_paths(struct config_build *b)
 		if (!y->buffer_path)
 			continue;
 		if (is_our_name(cfg_text(c, y->buffer_path)))
-			config_complain_at(b, y->place.line, y->place.column,
-					   "`buffer.path` ends in .session, .new or .bad, as files that the "
-					   "daemon makes itself; write another name, such as plant.ring");
+			config_complain_at(
+				b, y->place.line, y->place.column,
+				"`buffer.path` ends in .session, .new or .bad (.bad.1, .bad.2), as files "
+				"that the daemon makes itself; write another name, such as plant.ring");
 		for (uint32_t j = 0; j < i; j++) {
 			const struct cfg_target *x = &c->targets[j];
 			struct config_echo e;

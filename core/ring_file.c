@@ -11,17 +11,12 @@
 
 #include "core/carried.h"
 #include "core/crc32c.h"
-#include "core/file_lock.h"
 #include "core/hash.h"
+#include "core/kept_file.h"
 #include "core/log.h"
 #include "core/ring_layout.h"
 
 #define CARRIED_HEADER_BYTES 24u /* as CHANNEL_HEADER_BYTES of core/definition.h, which is not for here */
-#define PATH_BYTES           4096
-
-struct paths {
-	char file[PATH_BYTES], made[PATH_BYTES], bad[PATH_BYTES];
-};
 
 struct old_file {
 	int handle;
@@ -38,25 +33,25 @@ static void say(struct ring_file *f, const char *what, const char *why)
 
 /* --- the old file --------------------------------------------------------------------------------------------------- */
 
-/* What is mounted there cannot be renamed; -EBUSY is said only of a file that another process has. */
-static int move(const char *from, const char *to)
+/* Of a renaming: what is mounted there cannot be renamed; -EBUSY is said only of a file that another process has. */
+static int rename_error(int rc)
 {
-	if (rename(from, to) == 0)
-		return 0;
-	return errno == EBUSY ? -EXDEV : -errno;
+	return rc == -EBUSY ? -EXDEV : rc;
 }
 
 /* It stays where it is when it cannot be moved: nothing is written over what we do not know. */
-static int set_aside(struct ring_file *f, const struct paths *p, const char *why)
+static int set_aside(struct ring_file *f, struct kept_file *p, const char *why)
 {
-	int rc = move(p->file, p->bad);
+	int rc = rename_error(kept_file_set_aside(p));
 
 	if (rc < 0) {
-		LOG_WARN("ring", "file=%s reason=\"%s, and it cannot be moved aside as .bad\"", p->file, why);
+		LOG_WARN("ring", "file=%s reason=\"%s, and it cannot be moved aside as %s\"", p->file, why,
+			 p->suffix);
 		return rc;
 	}
-	say(f, "the ring file was moved aside as .bad, and begun anew", why);
-	LOG_WARN("ring", "file=%s set_aside=%s reason=\"%s\"", p->file, p->bad, why);
+	snprintf(f->state, sizeof(f->state), "the ring file was moved aside as %s%s, and begun anew: %.80s",
+		 p->suffix, p->replaced ? " in place of an older one" : "", why);
+	LOG_WARN("ring", "file=%s set_aside=%s replaced=%d reason=\"%s\"", p->file, p->bad, p->replaced, why);
 	return 0;
 }
 
@@ -70,7 +65,7 @@ static const char *trouble_text(int error)
 	}
 }
 
-static int old_open(struct old_file *old, struct ring_file *f, const struct paths *p)
+static int old_open(struct old_file *old, struct ring_file *f, struct kept_file *p)
 {
 	const char *why = "";
 	struct stat st;
@@ -89,7 +84,7 @@ static int old_open(struct old_file *old, struct ring_file *f, const struct path
 		return -errno;
 	if (!S_ISREG(st.st_mode)) /* a device, a pipe: others need it under this name */
 		return -ENODEV;
-	if (file_lock(old->handle, p->file) < 0)
+	if (kept_file_lock(old->handle, p->file) < 0)
 		return -EBUSY;
 	if (st.st_size < (off_t)RING_FILE_HEADER_BYTES)
 		return set_aside(f, p, "it is no ring file");
@@ -161,26 +156,14 @@ uint64_t ring_file_bytes(const struct ring_file_config *c)
 	       ring_topics_bytes(c->topics, c->topic_count);
 }
 
-static int file_map(struct ring_file *f, const struct ring_file_config *c, const char *path)
+static int file_map(struct ring_file *f, const struct ring_file_config *c, const struct kept_file *p)
 {
 	int rc;
 
 	f->memory_bytes = ring_file_bytes(c);
-	f->handle = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (f->handle == -1)
-		return -errno;
-	if (file_lock(f->handle, path) < 0)
-		return -EBUSY;
-	if (ftruncate(f->handle, 0) == -1) /* not before the lock: another process may be filling it */
-		return -errno;
-	rc = posix_fallocate(f->handle, 0, (off_t)f->memory_bytes);
-	if (rc != 0)
-		return -rc;
-	f->memory = mmap(NULL, f->memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f->handle, 0);
-	if (f->memory == MAP_FAILED) {
-		f->memory = NULL;
-		return -errno;
-	}
+	rc = kept_file_make(p, f->memory_bytes, &f->handle, &f->memory);
+	if (rc < 0)
+		return rc;
 	f->path = strdup(c->path);
 	return f->path ? map_guard_open(&f->guard, f->memory, f->memory_bytes, c->path) : -ENOMEM;
 }
@@ -278,9 +261,9 @@ static void take_over(struct ring_file *f, struct old_file *old, const uint64_t 
 }
 
 /* A new name is on the disk with the folder that has it: else power loss brings back the old file, and loses this one. */
-static int folder_sync(const struct paths *p)
+static int folder_sync(const struct kept_file *p)
 {
-	char folder[PATH_BYTES];
+	char folder[KEPT_FILE_PATH_BYTES];
 	const char *slash = strrchr(p->file, '/');
 	size_t size = slash ? (size_t)(slash - p->file) : 0;
 	int handle, rc = 0;
@@ -296,11 +279,11 @@ static int folder_sync(const struct paths *p)
 	return rc;
 }
 
-static int make_new(struct ring_file *f, const struct ring_file_config *c, const struct paths *p,
+static int make_new(struct ring_file *f, const struct ring_file_config *c, const struct kept_file *p,
 		    struct old_file *old, const uint64_t *origins, uint32_t origin_count, struct mono mono,
 		    struct wall wall)
 {
-	int rc = file_map(f, c, p->made);
+	int rc = file_map(f, c, p);
 
 	if (rc < 0)
 		return rc;
@@ -312,9 +295,8 @@ static int make_new(struct ring_file *f, const struct ring_file_config *c, const
 		take_over(f, old, origins, origin_count, mono, wall);
 	if (fdatasync(f->handle) == -1)
 		return -errno;
-	rc = move(p->made, p->file);
-	if (rc < 0)
-		return rc;
+	if (rename(p->made, p->file) == -1)
+		return rename_error(-errno);
 	rc = folder_sync(p);
 	if (rc < 0) /* it has its name, and SIGKILL cannot take it away */
 		LOG_WARN("ring", "file=%s reason=\"its folder cannot be synced: %s\"", p->file,
@@ -323,27 +305,13 @@ static int make_new(struct ring_file *f, const struct ring_file_config *c, const
 }
 
 /* Half a file is of no use, and may be what has filled the disk. */
-static void unmake(const struct ring_file *f, const struct paths *p, int rc)
+static void unmake(const struct ring_file *f, const struct kept_file *p, int rc)
 {
 	if (rc != -EBUSY && f->handle >= 0)
 		(void)unlink(p->made);
 }
 
-static int paths_make(struct paths *p, const char *path)
-{
-	size_t size = strlen(path);
-
-	if (size + 8 > sizeof(p->file))
-		return -ENAMETOOLONG;
-	memcpy(p->file, path, size + 1);
-	memcpy(p->made, path, size);
-	memcpy(p->made + size, ".new", 5);
-	memcpy(p->bad, path, size);
-	memcpy(p->bad + size, ".bad", 5);
-	return 0;
-}
-
-static void tell(const struct ring_file *f, const struct paths *p)
+static void tell(const struct ring_file *f, const struct kept_file *p)
 {
 	if (f->restored_count + f->known_count + f->broken_count + f->unfit_count)
 		LOG_INFO("ring", "file=%s restored=%llu with_the_session=%llu broken=%llu too_large=%llu",
@@ -399,7 +367,7 @@ int ring_file_open(struct ring_file *f, const struct ring_file_config *c, const 
 		   uint32_t origin_count, struct mono mono, struct wall wall)
 {
 	struct old_file old = {.handle = -1};
-	struct paths *p;
+	struct kept_file *p;
 	int rc;
 
 	*f = (struct ring_file){.handle = -1,
@@ -411,7 +379,7 @@ int ring_file_open(struct ring_file *f, const struct ring_file_config *c, const 
 	p = malloc(sizeof(*p));
 	if (!p)
 		return -ENOMEM;
-	rc = paths_make(p, c->path);
+	rc = kept_file_name(p, "%s", c->path);
 	if (rc == 0)
 		rc = old_open(&old, f, p);
 	if (rc == 0)

@@ -9,7 +9,7 @@
  * Units:    nanoseconds of the monotonic clock; by the wall clock where the machine was started anew in between, only then:
  *           the wall clock of a machine without a battery jumps by decades when it is first set.
  * Errors:   -ENOMEM, -EBUSY (another process has the file), -EINVAL (limits out of range); what else is wrong with a file is a text, and the ring is in
- *           memory then; a file that is not to be trusted is moved aside as PATH.bad, what is no file stays where it is.
+ *           memory then; a file that is not to be trusted is moved aside (core/kept_file.h), what is no file stays where it is.
  * Source:   core/ring.h; the order of the stores is that of the program, and the page cache outlives SIGKILL.
  */
 #ifndef CORE_RING_FILE_H

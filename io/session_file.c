@@ -9,18 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/file_lock.h"
 #include "core/hash.h"
+#include "core/kept_file.h"
 #include "core/log.h"
 #include "core/memory.h"
 #include "core/topic.h"
 
-#define PATH_BYTES     4096
 #define FILE_BYTES_MAX (8ull << 30)
-
-struct paths {
-	char file[PATH_BYTES], made[PATH_BYTES], bad[PATH_BYTES];
-};
 
 static void say(struct session_file *f, const char *what, const char *why)
 {
@@ -50,13 +45,16 @@ static void old_close(struct old_file *old)
 		close(old->handle);
 }
 
-static void set_aside(const struct session_file_config *c, const struct paths *p, const char *why)
+static void set_aside(const struct session_file_config *c, struct kept_file *p, const char *why)
 {
-	LOG_WARN("session", "target=%s file=%s set_aside=%s reason=\"%s: the session begins anew\"",
-		 c->target, p->file, p->bad, why);
-	if (rename(p->file, p->bad) == -1)
+	int rc = kept_file_set_aside(p);
+
+	LOG_WARN("session",
+		 "target=%s file=%s set_aside=%s replaced=%d reason=\"%s: the session begins anew\"",
+		 c->target, p->file, p->bad, p->replaced, why);
+	if (rc < 0)
 		LOG_WARN("session", "target=%s file=%s reason=\"cannot set it aside: %s\"", c->target,
-			 p->file, strerror(errno));
+			 p->file, strerror(-rc));
 }
 
 /* Passing troubles of the machine say nothing about the file. */
@@ -66,7 +64,7 @@ static bool is_passing(int error)
 }
 
 /* 0, sound or not; -EBUSY, or another negative errno that passes. */
-static int old_open(struct old_file *old, const struct session_file_config *c, const struct paths *p)
+static int old_open(struct old_file *old, const struct session_file_config *c, struct kept_file *p)
 {
 	const char *why = "";
 	struct stat st;
@@ -79,7 +77,7 @@ static int old_open(struct old_file *old, const struct session_file_config *c, c
 			set_aside(c, p, strerror(errno));
 		return 0;
 	}
-	if (file_lock(old->handle, p->file) < 0)
+	if (kept_file_lock(old->handle, p->file) < 0)
 		return -EBUSY;
 	if (fstat(old->handle, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
 	    (uint64_t)st.st_size > FILE_BYTES_MAX) {
@@ -103,17 +101,23 @@ static int old_open(struct old_file *old, const struct session_file_config *c, c
 }
 
 /* It was taken over into memory: the next process must not take it for the session that follows. */
-static void old_forget(const struct old_file *old, const struct paths *p)
+static void old_forget(const struct old_file *old, struct kept_file *p)
 {
 	const uint64_t none = 0;
+	ssize_t size;
+	int rc = -EIO;
 
 	if (old->handle < 0)
 		return;
-	if (pwrite(old->handle, &none, sizeof(none), (off_t)mqtt_store_server_offset()) != sizeof(none) ||
-	    rename(p->file, p->bad) == -1)
+	size = pwrite(old->handle, &none, sizeof(none), (off_t)mqtt_store_server_offset());
+	if (size == (ssize_t)sizeof(none))
+		rc = kept_file_set_aside(p);
+	else if (size == -1)
+		rc = -errno;
+	if (rc < 0)
 		LOG_WARN("session",
 			 "file=%s reason=\"cannot be set aside: %s; remove it before the next start\"",
-			 p->file, strerror(errno));
+			 p->file, strerror(-rc));
 }
 
 /* --- the new one ---------------------------------------------------------------------------------------------------- */
@@ -263,28 +267,12 @@ static void filters_fill(struct mqtt_store *s, const struct session_file_config 
 	}
 }
 
-static int map_new(struct session_file *f, const struct paths *p)
+static int map_new(struct session_file *f, const struct kept_file *p)
 {
-	const char *path = p->made;
-	int rc;
+	int rc = kept_file_make(p, f->memory_bytes, &f->handle, &f->memory);
 
-	f->handle = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (f->handle == -1)
-		return -errno;
-	if (file_lock(f->handle, path) < 0)
-		return -EBUSY;
-	/* Not before it is ours: another process may have it mapped. */
-	if (ftruncate(f->handle, 0) == -1)
-		return -errno;
-	rc = posix_fallocate(f->handle, 0,
-			     (off_t)f->memory_bytes); /* a full disk is told now, not by SIGBUS */
-	if (rc != 0)
-		return -rc;
-	f->memory = mmap(NULL, f->memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f->handle, 0);
-	if (f->memory == MAP_FAILED) {
-		f->memory = NULL;
-		return -errno;
-	}
+	if (rc < 0)
+		return rc;
 	f->path = strdup(p->file);
 	return f->path ? map_guard_open(&f->guard, f->memory, f->memory_bytes, p->file) : -ENOMEM;
 }
@@ -322,20 +310,12 @@ static int plain_open(struct session_file *f, const struct session_file_config *
 	return old->sound ? mqtt_store_take_over(&f->store, &old->store) : 0;
 }
 
-static int paths_make(struct paths *p, const struct session_file_config *c)
+static int name_make(struct kept_file *p, const struct session_file_config *c)
 {
-	int n = snprintf(p->file, sizeof(p->file), "%s/%s.session", c->state_dir, c->target);
-
-	if (n < 0 || (size_t)n + 8 > sizeof(p->file))
-		return -ENAMETOOLONG;
-	memcpy(p->made, p->file, (size_t)n);
-	memcpy(p->made + n, ".new", 5);
-	memcpy(p->bad, p->file, (size_t)n);
-	memcpy(p->bad + n, ".bad", 5);
-	return 0;
+	return kept_file_name(p, "%s/%s.session", c->state_dir, c->target);
 }
 
-static int make_new(struct session_file *f, const struct session_file_config *c, const struct paths *p,
+static int make_new(struct session_file *f, const struct session_file_config *c, const struct kept_file *p,
 		    const struct old_file *old, const struct matching *m)
 {
 	struct mqtt_store_shape shape = shape_of(c, old, m);
@@ -359,7 +339,7 @@ static int make_new(struct session_file *f, const struct session_file_config *c,
 }
 
 /* The old file is open: the new one, or memory where there can be none. */
-static int open_beside(struct session_file *f, const struct session_file_config *c, const struct paths *p,
+static int open_beside(struct session_file *f, const struct session_file_config *c, struct kept_file *p,
 		       const struct old_file *old)
 {
 	struct matching m;
@@ -398,9 +378,9 @@ static int open_plain(struct session_file *f, const struct session_file_config *
 
 void session_file_forget(const struct session_file_config *c)
 {
-	struct paths *p = c->state_dir ? malloc(sizeof(*p)) : NULL;
+	struct kept_file *p = c->state_dir ? malloc(sizeof(*p)) : NULL;
 
-	if (p && paths_make(p, c) == 0 && unlink(p->file) == 0)
+	if (p && name_make(p, c) == 0 && unlink(p->file) == 0)
 		LOG_INFO("session", "target=%s file=%s removed=1 reason=\"clean_start is true\"", c->target,
 			 p->file);
 	free(p);
@@ -409,7 +389,7 @@ void session_file_forget(const struct session_file_config *c)
 int session_file_open(struct session_file *f, const struct session_file_config *c)
 {
 	struct old_file old;
-	struct paths *p;
+	struct kept_file *p;
 	int rc;
 
 	*f = (struct session_file){.handle = -1};
@@ -418,7 +398,7 @@ int session_file_open(struct session_file *f, const struct session_file_config *
 	p = malloc(sizeof(*p));
 	if (!p)
 		return -ENOMEM;
-	if (paths_make(p, c) < 0) {
+	if (name_make(p, c) < 0) {
 		LOG_WARN("session", "target=%s state_dir=%s kept=0 reason=\"the path is too long\"",
 			 c->target, c->state_dir);
 		say(f, "in memory, because the session file cannot be made", "the path is too long");

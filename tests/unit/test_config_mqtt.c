@@ -440,6 +440,7 @@ TEST(a_ring_file_cannot_have_the_name_of_another_file_of_ours)
 	expect_mistake(two_rings("r", "a.session"), "ends in .session");
 	expect_mistake(two_rings("r", "/x/r.new"), ".new or .bad");
 	expect_mistake(two_rings("r.bad", "r"), ".new or .bad");
+	expect_mistake(two_rings("r", "r2.bad.2"), ".new or .bad");
 	parse_good(two_rings("session", "bad.ring"));
 	config_free(c);
 }

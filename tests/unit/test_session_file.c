@@ -62,7 +62,7 @@ static bool exists(const char *suffix)
 
 static void folder_close(void)
 {
-	static const char *const names[] = {"", ".new", ".bad"};
+	static const char *const names[] = {"", ".new", ".bad", ".bad.1"};
 
 	session_file_close(&f);
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++)
@@ -293,6 +293,22 @@ TEST(the_file_of_another_client_or_version_is_set_aside)
 	used_file();
 	config.version = MQTT_3_1_1;
 	expect_set_aside();
+	folder_close();
+}
+
+TEST(what_was_set_aside_first_stays)
+{
+	struct stat first, later;
+
+	used_file();
+	config.client_id = "c2";
+	open_file();
+	EXPECT_EQ(stat(path_of(".bad"), &first), 0);
+	config.client_id = "c3";
+	reopen();
+	EXPECT_EQ(stat(path_of(".bad"), &later), 0);
+	EXPECT_EQ(first.st_ino, later.st_ino);
+	EXPECT(exists(".bad.1"));
 	folder_close();
 }
 
