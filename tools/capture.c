@@ -128,7 +128,7 @@ static int put_segment(const struct capture_stream *s, const struct ends *e, con
 	const struct end *from = is_ours ? &e->local : &e->peer, *to = is_ours ? &e->peer : &e->local;
 	bool is_ip4 = from->address.size == 4;
 	uint32_t header_bytes = TCP_BYTES + (is_ip4 ? IP4_BYTES : IP6_BYTES);
-	/* What is longer than any packet is cut short; the next one's number shows it. */
+	/* In the header only: no packet is longer. The file has the true length, which marks what was cut. */
 	uint32_t length_bytes = (uint32_t)min_u64(g->length_bytes, IP_SIZE_MAX - header_bytes);
 	uint8_t packet[HEADERS_BYTES_MAX + TRACE_SEGMENT_BYTES];
 	struct writer p = writer_of(packet, sizeof(packet));
@@ -146,7 +146,7 @@ static int put_segment(const struct capture_stream *s, const struct ends *e, con
 		.time = time,
 		.direction = g->direction,
 		.kept = bytes_of(packet, (size_t)(p.at - packet)),
-		.length_bytes = header_bytes + length_bytes,
+		.length_bytes = (uint32_t)min_u64((uint64_t)header_bytes + g->length_bytes, UINT32_MAX),
 		.comment = g->comment,
 	};
 
