@@ -4,25 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 
-/* Bytes of the character at `at`, 0 where it is ill-formed. The second byte's range excludes what is too long (E0, F0),
- * surrogates (ED) and what is above U+10FFFF (F4): Unicode table 3-7. */
-static size_t utf8_size(const uint8_t *at, const uint8_t *end)
-{
-	uint8_t low = *at == 0xe0 ? 0xa0 : *at == 0xf0 ? 0x90 : 0x80;
-	uint8_t high = *at == 0xed ? 0x9f : *at == 0xf4 ? 0x8f : 0xbf;
-	size_t size = *at < 0x80 ? 1 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
-
-	if (size == 1)
-		return 1;
-	if (*at < 0xc2 || *at > 0xf4 || size > (size_t)(end - at))
-		return 0;
-	if (at[1] < low || at[1] > high)
-		return 0;
-	for (size_t i = 2; i < size; i++)
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	return size;
-}
+#include "core/utf8.h"
 
 static size_t utf8_put(uint32_t code, uint8_t out[4])
 {
@@ -133,7 +115,7 @@ const uint8_t *json_string_end(const uint8_t *at, const uint8_t *end)
 			return NULL;
 		if (*at == '"')
 			return at;
-		size = *at == '\\' ? escape(at, end, &code) : utf8_size(at, end);
+		size = *at == '\\' ? escape(at, end, &code) : utf8_character_bytes(at, (size_t)(end - at));
 		if (size == 0)
 			return NULL;
 		at += size;
@@ -272,7 +254,7 @@ bool json_pointer_valid(struct bytes pointer)
 		return false;
 	end = at + pointer.size;
 	while (at < end) {
-		size_t size = utf8_size(at, end);
+		size_t size = utf8_character_bytes(at, (size_t)(end - at));
 
 		if (size == 0)
 			return false;

@@ -1,34 +1,6 @@
 #include "proto/mqtt_utf8.h"
 
-/* Bytes of the character at p (1-4), or 0 where it is ill-formed. The second byte's range excludes what is
- * too long (E0, F0), surrogates (ED) and what is above U+10FFFF (F4): Unicode table 3-7. */
-static size_t character_bytes(const uint8_t *p, size_t left_bytes)
-{
-	uint8_t low = 0x80, high = 0xBF;
-	size_t size;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] < 0xC2 || p[0] > 0xF4)
-		return 0;
-	size = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
-	if (size > left_bytes)
-		return 0;
-	if (p[0] == 0xE0)
-		low = 0xA0;
-	if (p[0] == 0xED)
-		high = 0x9F;
-	if (p[0] == 0xF0)
-		low = 0x90;
-	if (p[0] == 0xF4)
-		high = 0x8F;
-	if (p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < size; i++)
-		if ((p[i] & 0xC0) != 0x80)
-			return 0;
-	return size;
-}
+#include "core/utf8.h"
 
 /* Eight bytes at a time while all are in U+0001..U+007F: topics nearly always are. */
 static size_t plain_ascii_bytes(const uint8_t *p, size_t size)
@@ -49,7 +21,7 @@ static size_t plain_ascii_bytes(const uint8_t *p, size_t size)
 enum mqtt_utf8 mqtt_utf8_check(struct bytes text)
 {
 	for (size_t at = plain_ascii_bytes(text.ptr, text.size); at < text.size;) {
-		size_t size = character_bytes(text.ptr + at, text.size - at);
+		size_t size = utf8_character_bytes(text.ptr + at, text.size - at);
 
 		if (size == 0)
 			return MQTT_UTF8_ILL_FORMED;
@@ -63,7 +35,7 @@ enum mqtt_utf8 mqtt_utf8_check(struct bytes text)
 bool mqtt_utf8_well_formed(struct bytes text)
 {
 	for (size_t at = plain_ascii_bytes(text.ptr, text.size); at < text.size;) {
-		size_t size = character_bytes(text.ptr + at, text.size - at);
+		size_t size = utf8_character_bytes(text.ptr + at, text.size - at);
 
 		if (size == 0)
 			return false;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "proto/mqtt_utf8.h"
+#include "core/utf8.h"
 #include "tools/version.h"
 
 static const struct control_method methods[] = {
@@ -236,20 +236,14 @@ int rpc_target_find(const struct cfg *c, const char *name, uint32_t *target_idx,
 	return rpc_no_such("target", &s, why);
 }
 
-/* Of the character that begins so. */
-static size_t character_bytes(uint8_t lead)
-{
-	return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-}
-
 json_t *rpc_text(char *text)
 {
 	size_t size = strlen(text), at = 0;
 
 	while (at < size) {
-		size_t n = character_bytes((uint8_t)text[at]);
+		size_t n = utf8_character_bytes((const uint8_t *)text + at, size - at);
 
-		if (n <= size - at && mqtt_utf8_well_formed(bytes_of(text + at, n)))
+		if (n > 0)
 			at += n;
 		else
 			text[at++] = '?';
