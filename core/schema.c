@@ -139,7 +139,7 @@ const struct schema_key schema_keys[] = {
 	{SCHEMA_PUBLISHER, "busy_poll", SCHEMA_DURATION, FIELD(cfg_publisher, busy_poll_ns), RANGE(0, S),
 	 .default_text = "0s",
 	 .doc = "stays awake, on its CPU, so long after each message, and before and after the next one is "
-		"expected: a message is on the wire sooner by the time of a wake-up; 0s: sleeps, unless they "
+		"expected: a message is on the wire sooner by the time of a wake-up; 0s: only while they "
 		"come "
 		"within 40us of each other"},
 

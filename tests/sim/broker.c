@@ -51,7 +51,8 @@ void broker_client_crashed(struct broker *b, enum broker_client_state state)
 
 bool broker_is_settled(const struct broker *b)
 {
-	return broker_online(b) && b->current->session->copy_count == 0;
+	return broker_online(b) && b->current->session->copy_count == 0 &&
+	       conn_has_delivered(b->current->conn);
 }
 
 /* What is half way in a session that goes on is finished some day, by either side [MQTT-4.4.0-1]. */

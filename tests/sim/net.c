@@ -99,6 +99,11 @@ bool conn_was_slow(const struct conn *c)
 	return c->slow || c->blackhole;
 }
 
+bool conn_has_delivered(const struct conn *c)
+{
+	return c->out.arrived == c->out.size;
+}
+
 uint32_t net_open_count(void)
 {
 	uint32_t count = 0;

@@ -38,6 +38,8 @@ void conn_reset(struct conn *c);
 void conn_blackhole(struct conn *c); /* from now on nothing arrives, either way */
 /* Has the path been slower than any keep-alive could allow for? */
 bool conn_was_slow(const struct conn *c);
+/* All that the client's system has taken has arrived. */
+bool conn_has_delivered(const struct conn *c);
 uint32_t conn_id(const struct conn *c);
 
 /* All connections of the service break, now. */
