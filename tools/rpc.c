@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/glob.h"
 #include "core/log.h"
 #include "core/utf8.h"
 #include "tools/version.h"
@@ -291,4 +292,31 @@ int rpc_page_result(const struct rpc_page *page, const char *name, json_t *items
 	return rpc_done(json_pack("{s:I, s:I, s:o, s:o}", "total", (json_int_t)page->total, "offset",
 				  (json_int_t)page->offset, "next", next_value, name, items),
 			result);
+}
+
+int rpc_list(const struct node *n, const struct rpc_items *items, uint32_t count, const json_t *params,
+	     json_t **result, struct jsonrpc_error *why)
+{
+	static const char *const names[] = {"pattern", "limit", "offset", NULL};
+	struct bytes pattern;
+	struct rpc_page page;
+	json_t *list;
+	int rc = rpc_params_only(params, names, why);
+
+	if (rc == 0)
+		rc = rpc_param_pattern(params, "pattern", &pattern, why);
+	if (rc == 0)
+		rc = rpc_param_page(params, RPC_PAGE_DEFAULT, RPC_PAGE_MAX, &page, why);
+	if (rc < 0)
+		return rc;
+	list = json_array();
+	for (uint32_t i = 0; i < count; i++) {
+		if (!glob_matches(pattern, items->name_of(n, i)) || !rpc_page_takes(&page))
+			continue;
+		if (json_array_append_new(list, items->item_of(n, i, items->state))) {
+			json_decref(list);
+			return -ENOMEM;
+		}
+	}
+	return rpc_page_result(&page, items->name, list, result);
 }

@@ -1,8 +1,6 @@
 /* What is published and subscribed to, and what became of it: `definitions.list`. */
 #include "tools/rpc_priv.h"
 
-#include "core/glob.h"
-
 static const char *mode_of(enum cfg_mode mode)
 {
 	switch (mode) {
@@ -20,7 +18,7 @@ static json_t *forward_of(const struct cfg *c, const struct cfg_definition *def)
 	return json_string(cfg_text(c, c->targets[def->subscribe.forward.target_idx].name));
 }
 
-static json_t *definition_of(const struct node *n, uint32_t definition_idx)
+static json_t *definition_of(const struct node *n, uint32_t definition_idx, void *state UNUSED)
 {
 	const struct cfg *c = n->cfg;
 	const struct cfg_definition *def = &c->definitions[definition_idx];
@@ -38,32 +36,16 @@ static json_t *definition_of(const struct node *n, uint32_t definition_idx)
 			 rpc_integer(counter_get(&counts->refused)), "forward", forward_of(c, def));
 }
 
+static struct bytes name_of(const struct node *n, uint32_t definition_idx)
+{
+	return bytes_of_text(cfg_text(n->cfg, n->cfg->definitions[definition_idx].name));
+}
+
 int rpc_definitions_list(void *context, struct control_client *client UNUSED, const json_t *params,
 			 json_t **result, struct jsonrpc_error *why)
 {
-	static const char *const names[] = {"pattern", "limit", "offset", NULL};
+	static const struct rpc_items items = {"definitions", name_of, definition_of, NULL};
 	const struct rpc_context *rpc = context;
-	const struct cfg *c = rpc->node->cfg;
-	struct bytes pattern;
-	struct rpc_page page;
-	json_t *list;
-	int rc = rpc_params_only(params, names, why);
 
-	if (rc == 0)
-		rc = rpc_param_pattern(params, "pattern", &pattern, why);
-	if (rc == 0)
-		rc = rpc_param_page(params, RPC_PAGE_DEFAULT, RPC_PAGE_MAX, &page, why);
-	if (rc < 0)
-		return rc;
-	list = json_array();
-	for (uint32_t i = 0; i < c->definition_count; i++) {
-		if (!glob_matches(pattern, bytes_of_text(cfg_text(c, c->definitions[i].name))) ||
-		    !rpc_page_takes(&page))
-			continue;
-		if (json_array_append_new(list, definition_of(rpc->node, i))) {
-			json_decref(list);
-			return -ENOMEM;
-		}
-	}
-	return rpc_page_result(&page, "definitions", list, result);
+	return rpc_list(rpc->node, &items, rpc->node->cfg->definition_count, params, result, why);
 }

@@ -82,6 +82,17 @@ uint32_t rpc_page_range(struct rpc_page *page, uint32_t count, uint32_t *first);
 /* {"total":n,"offset":n,"next":n or null, name: items}; items are taken over. -ENOMEM. */
 NODISCARD int rpc_page_result(const struct rpc_page *page, const char *name, json_t *items, json_t **result);
 
+/* Things with names, of which a method lists those that match "pattern", a page ("limit", "offset") at a time. */
+struct rpc_items {
+	const char *name; /* of the list in the answer */
+	struct bytes (*name_of)(const struct node *n, uint32_t idx);
+	json_t *(*item_of)(const struct node *n, uint32_t idx, void *state);
+	void *state; /* of item_of */
+};
+/* The whole of such a method, which takes no other params. */
+NODISCARD int rpc_list(const struct node *n, const struct rpc_items *items, uint32_t count,
+		       const json_t *params, json_t **result, struct jsonrpc_error *why);
+
 /* What `status` says of a target's subscriptions. */
 struct rpc_subscriptions {
 	uint32_t total, subscribed, refused;

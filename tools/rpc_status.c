@@ -1,7 +1,6 @@
 /* What the node is doing: `status` and `targets.list`. */
 #include "tools/rpc_priv.h"
 
-#include "core/glob.h"
 #include "core/histogram.h"
 #include "hw/line.h"
 #include "tools/version.h"
@@ -16,8 +15,9 @@ static json_int_t us_of(uint64_t ns)
 	return rpc_integer(ns / NS_PER_US);
 }
 
-/* {"name":...,"state":...,...}: what people and monitoring look at first. `enabled` is as it is now. */
-static json_t *target_of(const struct node *n, uint32_t target_idx, size_t *room_bytes)
+/* {"name":...,"state":...,...}: what people and monitoring look at first. `enabled` is as it is now. room_bytes: a size_t,
+ * what the lists of subscriptions may take together. */
+static json_t *target_of(const struct node *n, uint32_t target_idx, void *room_bytes)
 {
 	const struct target *t = node_target(n, target_idx);
 	const struct cfg_target *c = &n->cfg->targets[target_idx];
@@ -204,36 +204,21 @@ int rpc_status(void *context, struct control_client *client UNUSED, const json_t
 		result);
 }
 
+static struct bytes target_name(const struct node *n, uint32_t target_idx)
+{
+	return bytes_of_text(cfg_text(n->cfg, n->cfg->targets[target_idx].name));
+}
+
 int rpc_targets_list(void *context, struct control_client *client UNUSED, const json_t *params,
 		     json_t **result, struct jsonrpc_error *why)
 {
-	static const char *const names[] = {"pattern", "limit", "offset", NULL};
 	const struct rpc_context *rpc = context;
-	const struct cfg *c = rpc->node->cfg;
-	struct bytes pattern;
+	const struct node *n = rpc->node;
 	size_t room_bytes = RPC_STATUS_SUBSCRIPTIONS_BYTES;
-	struct rpc_page page;
-	json_t *list;
-	int rc = rpc_params_only(params, names, why);
+	const struct rpc_items items = {"targets", target_name, target_of, &room_bytes};
+	int rc = rpc_list(n, &items, n->cfg->target_count, params, result, why);
 
-	if (rc == 0)
-		rc = rpc_param_pattern(params, "pattern", &pattern, why);
-	if (rc == 0)
-		rc = rpc_param_page(params, RPC_PAGE_DEFAULT, RPC_PAGE_MAX, &page, why);
-	if (rc < 0)
-		return rc;
-	list = json_array();
-	for (uint32_t i = 0; i < c->target_count; i++) {
-		if (!glob_matches(pattern, bytes_of_text(cfg_text(c, c->targets[i].name))) ||
-		    !rpc_page_takes(&page))
-			continue;
-		if (json_array_append_new(list, target_of(rpc->node, i, &room_bytes))) {
-			json_decref(list);
-			return -ENOMEM;
-		}
-	}
-	rc = rpc_page_result(&page, "targets", list, result);
-	if (rc == 0 && json_object_set_new(*result, "ok", json_boolean(all_connected(rpc->node)))) {
+	if (rc == 0 && json_object_set_new(*result, "ok", json_boolean(all_connected(n)))) {
 		json_decref(*result);
 		*result = NULL;
 		rc = -ENOMEM;

@@ -1,7 +1,6 @@
 /* Targets and packages on and off while the daemon runs: `targets.enable`, `packages.list` and the like. */
 #include "tools/rpc_priv.h"
 
-#include "core/glob.h"
 #include "core/log.h"
 
 static const char *const name_only[] = {"name", NULL};
@@ -52,7 +51,7 @@ int rpc_targets_disable(void *context, struct control_client *client UNUSED, con
 /* --- packages ------------------------------------------------------------------------------------------------------- */
 
 /* {"name","description","enabled","targets","targets_enabled","targets_connected"} */
-static json_t *package_of(const struct node *n, uint32_t package_idx)
+static json_t *package_of(const struct node *n, uint32_t package_idx, void *state UNUSED)
 {
 	const struct cfg_package *p = &n->cfg->packages[package_idx];
 	uint32_t count = 0, enabled_count = 0, connected_count = 0;
@@ -72,34 +71,18 @@ static json_t *package_of(const struct node *n, uint32_t package_idx)
 			 "targets_connected", (json_int_t)connected_count);
 }
 
+static struct bytes package_name(const struct node *n, uint32_t package_idx)
+{
+	return bytes_of_text(cfg_text(n->cfg, n->cfg->packages[package_idx].name));
+}
+
 int rpc_packages_list(void *context, struct control_client *client UNUSED, const json_t *params,
 		      json_t **result, struct jsonrpc_error *why)
 {
-	static const char *const names[] = {"pattern", "limit", "offset", NULL};
+	static const struct rpc_items items = {"packages", package_name, package_of, NULL};
 	const struct rpc_context *rpc = context;
-	const struct cfg *c = rpc->node->cfg;
-	struct bytes pattern;
-	struct rpc_page page;
-	json_t *list;
-	int rc = rpc_params_only(params, names, why);
 
-	if (rc == 0)
-		rc = rpc_param_pattern(params, "pattern", &pattern, why);
-	if (rc == 0)
-		rc = rpc_param_page(params, RPC_PAGE_DEFAULT, RPC_PAGE_MAX, &page, why);
-	if (rc < 0)
-		return rc;
-	list = json_array();
-	for (uint32_t i = 0; i < c->package_count; i++) {
-		if (!glob_matches(pattern, bytes_of_text(cfg_text(c, c->packages[i].name))) ||
-		    !rpc_page_takes(&page))
-			continue;
-		if (json_array_append_new(list, package_of(rpc->node, i))) {
-			json_decref(list);
-			return -ENOMEM;
-		}
-	}
-	return rpc_page_result(&page, "packages", list, result);
+	return rpc_list(rpc->node, &items, rpc->node->cfg->package_count, params, result, why);
 }
 
 static int package_find(const struct cfg *c, const char *name, uint32_t *package_idx,
@@ -136,7 +119,7 @@ static int switch_package(const struct rpc_context *rpc, const json_t *params, e
 	node_switch_package(n, package_idx, to);
 	LOG_INFO("control", "package=%s switch=%s", cfg_text(n->cfg, n->cfg->packages[package_idx].name),
 		 to == NODE_ON ? "on" : "off");
-	return rpc_done(package_of(n, package_idx), result);
+	return rpc_done(package_of(n, package_idx, NULL), result);
 }
 
 int rpc_packages_enable(void *context, struct control_client *client UNUSED, const json_t *params,

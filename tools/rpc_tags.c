@@ -76,7 +76,7 @@ static const char *type_of(enum cfg_tag_type type)
 }
 
 /* What it is: its device and line, type and period. */
-static json_t *description_of(const struct node *n, uint32_t tag_idx)
+static json_t *description_of(const struct node *n, uint32_t tag_idx, void *state UNUSED)
 {
 	const struct cfg *c = n->cfg;
 	const struct cfg_tag *tag = &c->tags[tag_idx];
@@ -89,7 +89,7 @@ static json_t *description_of(const struct node *n, uint32_t tag_idx)
 			 cfg_text(c, tag->unit), "every_us", rpc_integer(tag->every_ns / NS_PER_US));
 }
 
-static json_t *tag_now(const struct node *n, uint32_t tag_idx)
+static json_t *tag_now(const struct node *n, uint32_t tag_idx, void *state UNUSED)
 {
 	struct tag_sample s = tag_read(&n->tags, tag_idx);
 
@@ -98,39 +98,18 @@ static json_t *tag_now(const struct node *n, uint32_t tag_idx)
 
 /* --- list and read -------------------------------------------------------------------------------------------------- */
 
-/* A page of what matches the pattern. */
-static int page_of(const struct rpc_context *rpc, const json_t *params,
-		   json_t *(*one)(const struct node *, uint32_t), json_t **result, struct jsonrpc_error *why)
+static struct bytes name_of(const struct node *n, uint32_t tag_idx)
 {
-	const struct node *n = rpc->node;
-	struct rpc_page page;
-	struct bytes pattern;
-	json_t *list;
-	int rc = rpc_param_pattern(params, "pattern", &pattern, why);
-
-	if (rc == 0)
-		rc = rpc_param_page(params, RPC_PAGE_DEFAULT, RPC_PAGE_MAX, &page, why);
-	if (rc < 0)
-		return rc;
-	list = json_array();
-	for (uint32_t i = 0; i < n->tags.count; i++) {
-		if (!glob_matches(pattern, n->tags.names[i]) || !rpc_page_takes(&page))
-			continue;
-		if (json_array_append_new(list, one(n, i))) {
-			json_decref(list);
-			return -ENOMEM;
-		}
-	}
-	return rpc_page_result(&page, "tags", list, result);
+	return n->tags.names[tag_idx];
 }
 
 int rpc_tags_list(void *context, struct control_client *client UNUSED, const json_t *params, json_t **result,
 		  struct jsonrpc_error *why)
 {
-	static const char *const names[] = {"pattern", "limit", "offset", NULL};
-	int rc = rpc_params_only(params, names, why);
+	static const struct rpc_items items = {"tags", name_of, description_of, NULL};
+	const struct rpc_context *rpc = context;
 
-	return rc < 0 ? rc : page_of(context, params, description_of, result, why);
+	return rpc_list(rpc->node, &items, rpc->node->tags.count, params, result, why);
 }
 
 static int no_such_tag(const struct tag_table *t, const char *name, struct jsonrpc_error *why)
@@ -154,7 +133,7 @@ static int tag_add(const struct node *n, const json_t *name, json_t *list, struc
 	tag_idx = tag_find(&n->tags, bytes_of_text(json_string_value(name)));
 	if (tag_idx == CFG_NONE)
 		return no_such_tag(&n->tags, json_string_value(name), why);
-	return json_array_append_new(list, tag_now(n, tag_idx)) ? -ENOMEM : 0;
+	return json_array_append_new(list, tag_now(n, tag_idx, NULL)) ? -ENOMEM : 0;
 }
 
 static int read_names(const struct node *n, const json_t *wanted, json_t **result, struct jsonrpc_error *why)
@@ -183,6 +162,7 @@ int rpc_tags_read(void *context, struct control_client *client UNUSED, const jso
 		  struct jsonrpc_error *why)
 {
 	static const char *const names[] = {"names", "pattern", "limit", "offset", NULL};
+	static const struct rpc_items items = {"tags", name_of, tag_now, NULL};
 	const struct rpc_context *rpc = context;
 	const json_t *wanted = json_object_get(params, "names");
 	int rc = rpc_params_only(params, names, why);
@@ -195,7 +175,7 @@ int rpc_tags_read(void *context, struct control_client *client UNUSED, const jso
 		return -EINVAL;
 	}
 	return wanted ? read_names(rpc->node, wanted, result, why)
-		      : page_of(rpc, params, tag_now, result, why);
+		      : rpc_list(rpc->node, &items, rpc->node->tags.count, params, result, why);
 }
 
 /* --- watch ---------------------------------------------------------------------------------------------------------- */
