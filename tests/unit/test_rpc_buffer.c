@@ -1,10 +1,7 @@
 /* buffer.set over a node that is built and not started; the methods are called as the control thread calls them. */
-#include <errno.h>
 #include <math.h>
-#include <string.h>
 
-#include "tests/test.h"
-#include "tools/rpc.h"
+#include "tests/unit/rpc_case.h"
 
 #define RECORD_BYTES 100u /* a message of these tests: its payload */
 
@@ -18,75 +15,9 @@ static const char yaml[] =
 	"  - {name: d, target: plant, tags: [\"syn.*\"], topic: \"p/{tag}\"}\n"
 	"  - {name: e, target: small, tags: [\"syn.*\"], topic: \"p/{tag}\"}\n";
 
-struct world {
-	struct cfg *cfg;
-	struct node node;
-	struct rpc_context rpc;
-	struct jsonrpc_error why;
-};
-
-static void world_open(struct world *w)
+static void expect_no_set(struct world *w, const char *params, const char *text)
 {
-	struct cfg_errors errors;
-	const char *why = "";
-
-	*w = (struct world){.rpc = {.node = &w->node}};
-	if (config_parse("test.yaml", bytes_of_text(yaml), &w->cfg, &errors) < 0)
-		ck_abort_msg("%s", errors.lines[0]);
-	EXPECT_EQ(node_open(&w->node, w->cfg, "/", NULL, 1, &why), 0);
-	config_errors_free(&errors);
-}
-
-static void world_close(struct world *w)
-{
-	node_close(&w->node);
-	config_free(w->cfg);
-}
-
-static int call(struct world *w, const char *method, const char *params, json_t **result)
-{
-	json_t *p = json_loads(params, 0, NULL);
-	int rc = -ENOSYS;
-
-	EXPECT(p != NULL);
-	*result = NULL;
-	w->why = (struct jsonrpc_error){0};
-	for (size_t i = 0; i < rpc_method_count(); i++)
-		if (!strcmp(rpc_methods()[i].name, method))
-			rc = rpc_methods()[i].call(&w->rpc, NULL, p, result, &w->why);
-	json_decref(p);
-	return rc;
-}
-
-static json_t *ask(struct world *w, const char *method, const char *params)
-{
-	json_t *result;
-
-	if (call(w, method, params, &result) < 0)
-		ck_abort_msg("%s: %s", method, w->why.text);
-	return result;
-}
-
-static void expect_refused(struct world *w, const char *params, const char *text)
-{
-	json_t *result;
-
-	EXPECT_EQ(call(w, "buffer.set", params, &result), -EINVAL);
-	EXPECT(result == NULL);
-	EXPECT_EQ(w->why.code, JSONRPC_INVALID_PARAMS);
-	EXPECT_TEXT(w->why.text, text);
-}
-
-static int64_t number_in(const json_t *object, const char *name)
-{
-	EXPECT(json_is_integer(json_object_get(object, name)));
-	return json_integer_value(json_object_get(object, name));
-}
-
-static double real_in(const json_t *object, const char *name)
-{
-	EXPECT(json_is_real(json_object_get(object, name)));
-	return json_real_value(json_object_get(object, name));
+	expect_refused(w, "buffer.set", params, text);
 }
 
 static void make_messages(struct world *w, uint32_t target_idx, uint32_t count, struct mono now)
@@ -115,7 +46,7 @@ TEST(what_is_set_is_in_force_at_once_and_the_rest_stays)
 {
 	struct world w;
 
-	world_open(&w);
+	world_open(&w, yaml);
 	json_t *b = ask(&w, "buffer.set", "{\"target\":\"plant\",\"messages\":300}");
 	EXPECT_EQ(number_in(b, "capacity"), 300);
 	EXPECT_EQ(number_in(b, "messages_max"), 400);
@@ -154,40 +85,40 @@ TEST(limits_that_memory_was_not_made_for_are_refused_and_nothing_changes)
 	struct world w;
 	char text[250];
 
-	world_open(&w);
+	world_open(&w, yaml);
 	uint32_t largest = ring_limits_of(w.node.rings[1])->record_bytes_max;
 	const char *messages = "messages is a whole number from 1 to 400: there is memory for no more; the "
 			       "configuration's buffer.messages_max says how much is made";
-	expect_refused(&w, "{\"target\":\"plant\",\"messages\":401}", messages);
-	expect_refused(&w, "{\"target\":\"plant\",\"messages\":0}", messages);
-	expect_refused(&w, "{\"target\":\"plant\",\"messages\":\"10\"}", messages);
-	expect_refused(&w, "{\"target\":\"plant\",\"messages\":10.5}", messages);
+	expect_no_set(&w, "{\"target\":\"plant\",\"messages\":401}", messages);
+	expect_no_set(&w, "{\"target\":\"plant\",\"messages\":0}", messages);
+	expect_no_set(&w, "{\"target\":\"plant\",\"messages\":\"10\"}", messages);
+	expect_no_set(&w, "{\"target\":\"plant\",\"messages\":10.5}", messages);
 	/* One of two is wrong: neither is set. */
-	expect_refused(&w, "{\"target\":\"plant\",\"bytes\":1048576,\"messages\":-1}", messages);
+	expect_no_set(&w, "{\"target\":\"plant\",\"bytes\":1048576,\"messages\":-1}", messages);
 
 	snprintf(text, sizeof(text),
 		 "bytes is a whole number from %u, for one largest message, to 65536: there is memory for no "
 		 "more; the configuration's buffer.bytes says how much is made",
 		 largest);
-	expect_refused(&w, "{\"target\":\"small\",\"bytes\":65537}", text);
-	expect_refused(&w, "{\"target\":\"small\",\"bytes\":0}", text);
-	expect_refused(&w, "{\"target\":\"small\",\"bytes\":-5}", text);
-	expect_refused(&w, "{\"target\":\"small\",\"bytes\":\"10MiB\"}", text);
+	expect_no_set(&w, "{\"target\":\"small\",\"bytes\":65537}", text);
+	expect_no_set(&w, "{\"target\":\"small\",\"bytes\":0}", text);
+	expect_no_set(&w, "{\"target\":\"small\",\"bytes\":-5}", text);
+	expect_no_set(&w, "{\"target\":\"small\",\"bytes\":\"10MiB\"}", text);
 	snprintf(text, sizeof(text),
 		 "bytes is 0, for no limit, or a whole number from %u, for one largest message", largest);
-	expect_refused(&w, "{\"target\":\"plant\",\"bytes\":1}", text);
+	expect_no_set(&w, "{\"target\":\"plant\",\"bytes\":1}", text);
 
 	const char *age = "max_age_s is 0, for no limit, or a number of seconds up to ten years";
-	expect_refused(&w, "{\"target\":\"small\",\"max_age_s\":-1}", age);
-	expect_refused(&w, "{\"target\":\"small\",\"max_age_s\":1e9}", age);
-	expect_refused(&w, "{\"target\":\"small\",\"max_age_s\":1e-10}", age);
-	expect_refused(&w, "{\"target\":\"small\",\"max_age_s\":\"2h\"}", age);
+	expect_no_set(&w, "{\"target\":\"small\",\"max_age_s\":-1}", age);
+	expect_no_set(&w, "{\"target\":\"small\",\"max_age_s\":1e9}", age);
+	expect_no_set(&w, "{\"target\":\"small\",\"max_age_s\":1e-10}", age);
+	expect_no_set(&w, "{\"target\":\"small\",\"max_age_s\":\"2h\"}", age);
 
-	expect_refused(&w, "{\"target\":\"plant\"}", "messages, bytes and max_age_s are missing");
-	expect_refused(&w, "{\"messages\":5}", "target is missing");
-	expect_refused(&w, "{\"target\":\"plan\",\"messages\":5}",
-		       "there is no target plan; did you mean plant?");
-	expect_refused(&w, "{\"target\":\"plant\",\"capacity\":5}", "no such parameter: capacity");
+	expect_no_set(&w, "{\"target\":\"plant\"}", "messages, bytes and max_age_s are missing");
+	expect_no_set(&w, "{\"messages\":5}", "target is missing");
+	expect_no_set(&w, "{\"target\":\"plan\",\"messages\":5}",
+		      "there is no target plan; did you mean plant?");
+	expect_no_set(&w, "{\"target\":\"plant\",\"capacity\":5}", "no such parameter: capacity");
 	EXPECT_EQ(ring_keeping(w.node.rings[0]).messages, 100);
 	EXPECT_EQ(ring_keeping(w.node.rings[0]).bytes, 0);
 	EXPECT_EQ(ring_keeping(w.node.rings[1]).bytes, 65536);
@@ -209,7 +140,7 @@ TEST(what_a_narrower_buffer_cannot_keep_is_gone_and_a_wider_one_fills_again)
 	struct world w;
 	struct mono now = {.ns = 100 * NS_PER_S};
 
-	world_open(&w);
+	world_open(&w, yaml);
 	make_messages(&w, 0, 100, now);
 	json_decref(ask(&w, "buffer.set", "{\"target\":\"plant\",\"messages\":10}"));
 	publisher_step(&w.node.publishers[0]); /* it was told */
@@ -242,7 +173,7 @@ TEST(the_forecast_goes_by_the_limits_in_force)
 	struct world w;
 	struct mono now = clock_mono();
 
-	world_open(&w);
+	world_open(&w, yaml);
 	node_tick(&w.node, now);
 	make_messages(&w, 0, 20, now);
 	node_tick(&w.node, mono_add(now, 10 * NS_PER_S)); /* two a second */

@@ -1,10 +1,6 @@
 /* trace.list, trace.start and the like, over a node that is built and not started. */
-#include <errno.h>
-#include <string.h>
-
 #include "hw/line.h"
-#include "tests/test.h"
-#include "tools/rpc.h"
+#include "tests/unit/rpc_case.h"
 
 static const char yaml[] =
 	"node: bench\n"
@@ -18,77 +14,6 @@ static const char yaml[] =
 	"  - {name: plc, modbus_tcp: {address: \"127.0.0.1:3\"}, trace: {memory: 32KiB}}\n"
 	"  - {name: other, modbus_tcp: {address: \"127.0.0.1:3\"}}\n"
 	"definitions: [{name: d, target: plant, tags: [\"syn.*\"], topic: \"p/{tag}\"}]\n";
-
-struct world {
-	struct cfg *cfg;
-	struct node node;
-	struct rpc_context rpc;
-	struct jsonrpc_error why;
-};
-
-static void world_open(struct world *w)
-{
-	struct cfg_errors errors;
-	const char *why = "";
-
-	*w = (struct world){.rpc = {.node = &w->node}};
-	if (config_parse("test.yaml", bytes_of_text(yaml), &w->cfg, &errors) < 0)
-		ck_abort_msg("%s", errors.lines[0]);
-	EXPECT_EQ(node_open(&w->node, w->cfg, "/", NULL, 1, &why), 0);
-	config_errors_free(&errors);
-}
-
-static void world_close(struct world *w)
-{
-	node_close(&w->node);
-	config_free(w->cfg);
-}
-
-static const struct control_method *method_of(const char *name)
-{
-	for (size_t i = 0; i < rpc_method_count(); i++)
-		if (!strcmp(rpc_methods()[i].name, name))
-			return &rpc_methods()[i];
-	ck_abort_msg("no method %s", name);
-}
-
-static int call(struct world *w, const char *method, const char *params, json_t **result)
-{
-	json_t *p = json_loads(params, 0, NULL);
-	int rc;
-
-	EXPECT(p != NULL);
-	*result = NULL;
-	w->why = (struct jsonrpc_error){0};
-	rc = method_of(method)->call(&w->rpc, NULL, p, result, &w->why);
-	json_decref(p);
-	return rc;
-}
-
-static json_t *ask(struct world *w, const char *method, const char *params)
-{
-	json_t *result;
-
-	if (call(w, method, params, &result) < 0)
-		ck_abort_msg("%s: %s", method, w->why.text);
-	return result;
-}
-
-static void expect_refused(struct world *w, const char *method, const char *params, const char *text)
-{
-	json_t *result;
-
-	EXPECT_EQ(call(w, method, params, &result), -EINVAL);
-	EXPECT(result == NULL);
-	EXPECT_EQ(w->why.code, JSONRPC_INVALID_PARAMS);
-	EXPECT_TEXT(w->why.text, text);
-}
-
-static int64_t number_in(const json_t *object, const char *name)
-{
-	EXPECT(json_is_integer(json_object_get(object, name)));
-	return json_integer_value(json_object_get(object, name));
-}
 
 /* The names of a list, each with its protocol and a + where it is recorded: "plant mqtt+, ...". */
 static const char *listed(struct world *w, const char *params)
@@ -121,7 +46,7 @@ TEST(what_has_a_recorder_is_listed)
 	struct world w;
 	json_t *list;
 
-	world_open(&w);
+	world_open(&w, yaml);
 	EXPECT_TEXT(listed(&w, "{}"), "plant mqtt+, plan2 mqtt, plc modbus_tcp+");
 	EXPECT_TEXT(listed(&w, "{\"names\":[\"pl*\"]}"), "plant mqtt+, plan2 mqtt, plc modbus_tcp+");
 	EXPECT_TEXT(listed(&w, "{\"names\":[\"plc\",\"plan2\"]}"), "plan2 mqtt, plc modbus_tcp+");
@@ -141,7 +66,7 @@ TEST(recording_starts_and_stops_by_name_and_by_pattern)
 	struct world w;
 	json_t *result;
 
-	world_open(&w);
+	world_open(&w, yaml);
 	result = ask(&w, "trace.start", "{\"names\":[\"plan2\"]}");
 	EXPECT_EQ(number_in(result, "count"), 1);
 	json_decref(result);
@@ -158,7 +83,7 @@ TEST(a_name_without_a_recorder_is_refused_with_what_to_do)
 	static const char *const methods[] = {"trace.list", "trace.start", "trace.stop"};
 	struct world w;
 
-	world_open(&w);
+	world_open(&w, yaml);
 	for (size_t i = 0; i < ARRAY_COUNT(methods); i++) {
 		expect_refused(&w, methods[i], "{\"names\":[\"plantt\"]}",
 			       "there is no target or line plantt; did you mean plant?");
@@ -189,7 +114,7 @@ TEST(records_are_read_in_hexadecimal_from_a_position_on)
 	int64_t next;
 	const char *hex;
 
-	world_open(&w);
+	world_open(&w, yaml);
 	s = &w.node.samplers[0].lines[1].trace;
 	EXPECT_EQ(s->channel_idx, 4); /* three targets, one line before it */
 	record(s, 0x11223344);
@@ -227,7 +152,7 @@ TEST(notes_are_explained_with_the_topics_of_their_channels)
 	const json_t *topics;
 	json_t *page;
 
-	world_open(&w);
+	world_open(&w, yaml);
 	s = &node_target(&w.node, 0)->trace.source;
 	EXPECT(trace_note(s, 1));
 	EXPECT(trace_note(s, 0));
@@ -249,7 +174,7 @@ TEST(a_position_that_somebody_made_up_does_no_harm)
 	struct world w;
 	json_t *page;
 
-	world_open(&w);
+	world_open(&w, yaml);
 	for (uint32_t i = 0; i < 5000; i++)
 		record(&w.node.samplers[0].lines[1].trace, i);
 	for (int from = 0; from < 3000; from++) {
@@ -272,7 +197,7 @@ TEST(all_recorders_freeze_and_go_on)
 	struct trace_source *s;
 	json_t *result;
 
-	world_open(&w);
+	world_open(&w, yaml);
 	s = &w.node.samplers[0].lines[1].trace;
 	record(s, 1);
 	result = ask(&w, "trace.freeze", "{}");
