@@ -1,33 +1,6 @@
 /* tests/unit/test_loss.c - the ledger of losses against a ring, by one thread: each number is accounted for exactly once. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "core/loss.h"
 #include "core/prng.h"
-#include "core/ring_layout.h"
-#include "tests/test.h"
-
-#define HEADROOM     32u
-#define SEQUENCE_MAX 20000u
-
-/* What a lane's messages have come to, as the test knows it. */
-enum fate { MADE, DELIVERED, LOST };
-
-struct world {
-	struct ring *ring;
-	struct loss_ledger losses;
-	struct loss_lane lanes[RING_LANES_MAX];
-	struct target_metrics metrics;
-	uint64_t now_ns;
-	uint64_t made[RING_LANES_MAX];
-	struct ring_record *held[64];
-	uint32_t held_count;
-};
-
-static struct mono at(uint64_t ns)
-{
-	return (struct mono){.ns = ns};
-}
+#include "tests/unit/loss_case.h"
 
 static struct world *world_open(uint32_t message_count, uint32_t lane_count, uint64_t max_age_ns)
 {
@@ -38,60 +11,8 @@ static struct world *world_open(uint32_t message_count, uint32_t lane_count, uin
 		.inflight_max = 16,
 		.max_age_ns = max_age_ns,
 	};
-	struct world *w = calloc(1, sizeof(*w));
 
-	EXPECT(w != NULL);
-	EXPECT_EQ(ring_open(&w->ring, &limits), 0);
-	w->now_ns = 1000;
-	loss_init(&w->losses, w->lanes, ARRAY_COUNT(w->lanes), &w->metrics, at(w->now_ns));
-	return w;
-}
-
-static void world_close(struct world *w)
-{
-	ring_close(w->ring);
-	free(w);
-}
-
-static void push(struct world *w, uint32_t lane_idx, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		uint8_t *payload = ring_reserve(w->ring, lane_idx, HEADROOM, 16, at(++w->now_ns));
-
-		if (!payload)
-			continue;
-		EXPECT_EQ(ring_next_sequence(w->ring, lane_idx), w->made[lane_idx] + 1);
-		memset(payload, 0, 16);
-		ring_commit(w->ring, lane_idx, 0, 16, at(w->now_ns));
-		w->made[lane_idx]++;
-	}
-}
-
-/* As the target takes: up to room records, into held. */
-static uint32_t take(struct world *w, uint32_t room)
-{
-	struct ring_record **fresh = w->held + w->held_count;
-	uint32_t count;
-
-	room = (uint32_t)min_u64(room, ARRAY_COUNT(w->held) - w->held_count);
-	if (room == 0)
-		return 0;
-	count = ring_take(w->ring, fresh, room, at(w->now_ns));
-	for (uint32_t i = 0; i < count; i++)
-		if (!loss_follows(&w->losses, fresh[i], RING_LIVE))
-			loss_skipped(&w->losses, w->ring, fresh[i], RING_LIVE);
-	if (count < room)
-		loss_look(&w->losses, w->ring, at(w->now_ns));
-	w->held_count += count;
-	return count;
-}
-
-static struct ring_record *unhold(struct world *w, uint32_t idx)
-{
-	struct ring_record *rec = w->held[idx];
-
-	w->held[idx] = w->held[--w->held_count];
-	return rec;
+	return world_of(&limits, NULL);
 }
 
 static struct loss_gap gap(const struct world *w, uint64_t number)
@@ -103,20 +24,9 @@ static struct loss_gap gap(const struct world *w, uint64_t number)
 	return g;
 }
 
-static void expect_gap(const struct world *w, uint64_t number, enum loss_reason reason, uint64_t first,
-		       uint64_t last)
-{
-	struct loss_gap g = gap(w, number);
-
-	EXPECT_TEXT(loss_reason_text(g.reason), loss_reason_text(reason));
-	EXPECT_EQ(g.first, first);
-	EXPECT_EQ(g.last, last);
-	EXPECT_EQ(g.count, last - first + 1);
-}
-
 static void drain(struct world *w)
 {
-	while (take(w, 64) || !ring_idle(w->ring))
+	while (take(w, RING_LIVE, 64) || !ring_idle(w->ring))
 		while (w->held_count)
 			ring_release(w->ring, unhold(w, 0));
 }
@@ -141,7 +51,7 @@ TEST(what_was_overwritten_is_one_gap_before_the_newest)
 	drain(w);
 	uint64_t before_ns = w->now_ns;
 	push(w, 0, 1000);
-	EXPECT_EQ(take(w, 1), 1);
+	EXPECT_EQ(take(w, RING_LIVE, 1), 1);
 	EXPECT_EQ(w->held[0]->sequence, 911);
 	EXPECT_EQ(loss_newest(&w->losses), 1);
 	expect_gap(w, 1, LOSS_OVERWRITTEN, 11, 910);
@@ -157,7 +67,7 @@ TEST(a_gap_before_records_that_are_older_than_the_ledger_ends_where_it_begins)
 
 	w->now_ns = 10;
 	push(w, 0, 150);
-	EXPECT_EQ(take(w, 1), 1);
+	EXPECT_EQ(take(w, RING_LIVE, 1), 1);
 	expect_gap(w, 1, LOSS_OVERWRITTEN, 1, 50);
 	EXPECT_EQ(gap(w, 1).from.ns, w->held[0]->time_ns);
 	EXPECT_EQ(gap(w, 1).to.ns, w->held[0]->time_ns);
@@ -203,13 +113,13 @@ TEST(a_gap_at_the_very_end_is_found_though_no_record_follows)
 
 	push(w, 2, 20);
 	w->now_ns += 10000;
-	EXPECT_EQ(take(w, 8), 0);
+	EXPECT_EQ(take(w, RING_LIVE, 8), 0);
 	EXPECT_EQ(loss_newest(&w->losses), 1);
 	expect_gap(w, 1, LOSS_EXPIRED, 1, 20);
 	EXPECT_EQ(gap(w, 1).lane_idx, 2);
 	EXPECT_EQ(gap(w, 1).to.ns, w->now_ns);
 	push(w, 2, 1);
-	EXPECT_EQ(take(w, 8), 1);
+	EXPECT_EQ(take(w, RING_LIVE, 8), 1);
 	EXPECT_EQ(loss_newest(&w->losses), 1);
 	world_close(w);
 }
@@ -219,7 +129,7 @@ TEST(what_is_in_the_ring_still_is_no_gap)
 	struct world *w = world_open(100, 1, 0);
 
 	push(w, 0, 150);
-	EXPECT_EQ(take(w, 10), 10);
+	EXPECT_EQ(take(w, RING_LIVE, 10), 10);
 	loss_look(&w->losses, w->ring, at(w->now_ns));
 	EXPECT_EQ(loss_newest(&w->losses), 1);
 	expect_gap(w, 1, LOSS_OVERWRITTEN, 1, 50);
@@ -231,7 +141,7 @@ TEST(neighbours_of_one_reason_are_one_gap_and_others_are_not)
 	struct world *w = world_open(100, 1, 0);
 
 	push(w, 0, 8);
-	EXPECT_EQ(take(w, 8), 8);
+	EXPECT_EQ(take(w, RING_LIVE, 8), 8);
 	loss_record(&w->losses, w->held[1], LOSS_REFUSED, false);
 	loss_record(&w->losses, w->held[2], LOSS_REFUSED, false);
 	loss_record(&w->losses, w->held[0], LOSS_REFUSED, false);
@@ -275,13 +185,13 @@ TEST(what_found_no_room_is_counted_with_its_time)
 	uint64_t before_ns;
 
 	push(w, 0, 2);
-	EXPECT_EQ(take(w, 8), 2);
+	EXPECT_EQ(take(w, RING_LIVE, 8), 2);
 	before_ns = w->now_ns;
 	push(w, 0, 3);
 	EXPECT_EQ(ring_counts(w->ring).dropped, 3);
-	EXPECT_EQ(take(w, 8), 0);
+	EXPECT_EQ(take(w, RING_LIVE, 8), 0);
 	push(w, 0, 2);
-	EXPECT_EQ(take(w, 8), 0);
+	EXPECT_EQ(take(w, RING_LIVE, 8), 0);
 	EXPECT_EQ(loss_newest(&w->losses), 1);
 	EXPECT_EQ(gap(w, 1).reason, LOSS_NO_ROOM);
 	EXPECT_EQ(gap(w, 1).lane_idx, LOSS_NO_LANE);
@@ -290,9 +200,9 @@ TEST(what_found_no_room_is_counted_with_its_time)
 	EXPECT_EQ(gap(w, 1).from.ns, before_ns);
 	EXPECT_EQ(gap(w, 1).to.ns, w->now_ns);
 	w->now_ns += 2 * NS_PER_S;
-	EXPECT_EQ(take(w, 8), 0);
+	EXPECT_EQ(take(w, RING_LIVE, 8), 0);
 	push(w, 0, 1);
-	EXPECT_EQ(take(w, 8), 0);
+	EXPECT_EQ(take(w, RING_LIVE, 8), 0);
 	EXPECT_EQ(loss_newest(&w->losses), 2);
 	EXPECT_EQ(counter_get(&w->metrics.lost_no_room), 6);
 	world_close(w);
@@ -303,7 +213,7 @@ static void make_gaps(struct world *w, uint32_t count)
 {
 	for (uint32_t i = 0; i < 2 * count; i++) {
 		push(w, 0, 1);
-		EXPECT_EQ(take(w, 1), 1);
+		EXPECT_EQ(take(w, RING_LIVE, 1), 1);
 		struct ring_record *rec = unhold(w, 0);
 
 		if (i % 2)
@@ -356,7 +266,7 @@ TEST(a_gap_that_was_told_takes_nothing_more_in)
 	uint64_t gap_count;
 
 	push(w, 0, 3);
-	EXPECT_EQ(take(w, 3), 3);
+	EXPECT_EQ(take(w, RING_LIVE, 3), 3);
 	loss_record(&w->losses, w->held[0], LOSS_REFUSED, false);
 	EXPECT(loss_untold(&w->losses, &g, &gap_count));
 	loss_told(&w->losses, &g);
@@ -375,7 +285,7 @@ TEST(what_is_thinned_away_is_one_gap_with_its_own_count)
 
 	push(w, 0, 40);
 	push(w, 1, 4);
-	EXPECT_EQ(take(w, 44), 44);
+	EXPECT_EQ(take(w, RING_LIVE, 44), 44);
 	for (uint32_t i = 0; i < 40; i += 2)
 		loss_record(&w->losses, w->held[i], LOSS_THINNED, false);
 	EXPECT_EQ(loss_newest(&w->losses), 1);
@@ -398,7 +308,7 @@ TEST(losses_of_messages_about_losses_are_not_told)
 	uint64_t gap_count;
 
 	push(w, 0, 3);
-	EXPECT_EQ(take(w, 3), 3);
+	EXPECT_EQ(take(w, RING_LIVE, 3), 3);
 	loss_record(&w->losses, w->held[0], LOSS_REFUSED, true);
 	loss_record(&w->losses, w->held[1], LOSS_REFUSED, false);
 	EXPECT(loss_untold(&w->losses, &g, &gap_count));
@@ -412,16 +322,6 @@ TEST(losses_of_messages_about_losses_are_not_told)
 }
 
 /* --- each number exactly once ------------------------------------------------------------------------------------------ */
-
-static uint8_t fates[4][SEQUENCE_MAX + 1];
-
-static void set_fate(uint32_t lane_idx, uint64_t sequence, enum fate fate)
-{
-	EXPECT(sequence >= 1);
-	EXPECT_LE(sequence, SEQUENCE_MAX);
-	EXPECT_EQ(fates[lane_idx][sequence], MADE); /* nothing before: no number comes to two ends */
-	fates[lane_idx][sequence] = (uint8_t)fate;
-}
 
 /* One of what is held: through, refused, given up or expired. */
 static void let_one_go(struct world *w, struct prng *prng)
@@ -438,7 +338,7 @@ static void let_one_go(struct world *w, struct prng *prng)
 		loss_record(&w->losses, rec, LOSS_EXPIRED, false);
 		ring_expire(w->ring, rec);
 		return;
-	default: set_fate(rec->lane_idx, rec->sequence, DELIVERED); break;
+	default: set_fate(w, rec->lane_idx, rec->sequence, DELIVERED); break;
 	}
 	ring_release(w->ring, rec);
 }
@@ -452,7 +352,7 @@ static void collect(struct world *w)
 	while (loss_untold(&w->losses, &g, &gap_count)) {
 		EXPECT_NE(g.number, 0);
 		for (uint64_t n = g.first; g.lane_idx != LOSS_NO_LANE && n <= g.last; n++)
-			set_fate(g.lane_idx, n, LOST);
+			set_fate(w, g.lane_idx, n, LOST);
 		loss_told(&w->losses, &g);
 	}
 }
@@ -465,32 +365,27 @@ TEST(every_number_of_a_lane_is_delivered_held_in_the_ring_or_in_one_gap)
 		struct world *w = world_open(20 + prng_below(&prng, 100), lane_count,
 					     prng_below(&prng, 2) ? 400 : 0);
 
-		memset(fates, 0, sizeof(fates));
 		for (uint32_t turn = 0; turn < 300; turn++) {
 			push(w, prng_below(&prng, lane_count), prng_below(&prng, turn % 20 ? 20 : 400));
 			if (prng_below(&prng, 3)) /* else: the target is away */
-				(void)take(w, prng_below(&prng, 40));
+				(void)take(w, RING_LIVE, prng_below(&prng, 40));
 			while (w->held_count && prng_below(&prng, 8))
 				let_one_go(w, &prng);
 			if (prng_below(&prng, 10) == 0)
 				w->now_ns += 300;
 			collect(w);
 			for (uint32_t i = 0; i < w->held_count; i++)
-				EXPECT_EQ(fates[w->held[i]->lane_idx][w->held[i]->sequence], MADE);
+				EXPECT_EQ(w->fates[w->held[i]->lane_idx][w->held[i]->sequence], MADE);
 		}
-		while (take(w, 64) || !ring_idle(w->ring) || w->held_count) {
+		while (take(w, RING_LIVE, 64) || !ring_idle(w->ring) || w->held_count) {
 			while (w->held_count)
 				let_one_go(w, &prng);
 			collect(w);
 		}
 		for (uint32_t lane_idx = 0; lane_idx < lane_count; lane_idx++)
 			for (uint64_t n = 1; n <= w->made[lane_idx]; n++)
-				EXPECT(fates[lane_idx][n] == DELIVERED || fates[lane_idx][n] == LOST);
-		struct ring_counts counts = ring_counts(w->ring);
-
-		EXPECT_EQ(counts.overwritten, counter_get(&w->metrics.lost_overwritten));
-		EXPECT_EQ(counts.expired, counter_get(&w->metrics.lost_expired));
-		EXPECT_EQ(counts.dropped, counter_get(&w->metrics.lost_no_room));
+				EXPECT(w->fates[lane_idx][n] == DELIVERED || w->fates[lane_idx][n] == LOST);
+		expect_books(w);
 		world_close(w);
 	}
 }

@@ -1,50 +1,7 @@
 /* tests/unit/test_loss_split.c - the ledger of losses over a ring in two streams: each number has one end, for the right
  * reason. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "core/loss.h"
 #include "core/prng.h"
-#include "core/ring_layout.h"
-#include "tests/test.h"
-
-#define HEADROOM     32u
-#define LANES_MAX    4u
-#define SEQUENCE_MAX 40000u
-
-/* What a number has come to, as the test knows it. */
-enum fate { MADE, DELIVERED, LOST };
-
-struct world {
-	struct ring *ring;
-	struct loss_ledger losses;
-	struct loss_lane lanes[RING_LANES_MAX];
-	struct target_metrics metrics;
-	uint64_t now_ns;
-	uint64_t made[LANES_MAX];
-	uint64_t lost[LANES_MAX][LOSS_REASON_COUNT]; /* as the gaps say */
-	uint64_t let_expire[LANES_MAX];              /* after they were taken */
-	struct ring_record *held[64];
-	uint32_t held_count;
-	bool split_is_due;
-	uint8_t fates[LANES_MAX][SEQUENCE_MAX + 1];
-};
-
-static struct mono at(uint64_t ns)
-{
-	return (struct mono){.ns = ns};
-}
-
-static struct world *world_of(const struct ring_limits *limits, const struct ring_shape *shape)
-{
-	struct world *w = calloc(1, sizeof(*w));
-
-	EXPECT(w != NULL);
-	EXPECT_EQ(shape ? ring_open_shaped(&w->ring, limits, shape) : ring_open(&w->ring, limits), 0);
-	w->now_ns = 1000;
-	loss_init(&w->losses, w->lanes, ARRAY_COUNT(w->lanes), &w->metrics, at(w->now_ns));
-	return w;
-}
+#include "tests/unit/loss_case.h"
 
 /* Each message has a segment of its own: all are closed but the newest of each lane. */
 static struct world *world_open_tiny(uint32_t lane_count)
@@ -65,33 +22,6 @@ static struct world *world_open_tiny(uint32_t lane_count)
 	return world_of(&limits, &shape);
 }
 
-static void world_close(struct world *w)
-{
-	ring_close(w->ring);
-	free(w);
-}
-
-static void push(struct world *w, uint32_t lane_idx, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		uint8_t *payload = ring_reserve(w->ring, lane_idx, HEADROOM, 16, at(++w->now_ns));
-
-		if (!payload)
-			continue;
-		memset(payload, 0, 16);
-		ring_commit(w->ring, lane_idx, 0, 16, at(w->now_ns));
-		w->made[lane_idx]++;
-	}
-}
-
-static void set_fate(struct world *w, uint32_t lane_idx, uint64_t sequence, enum fate fate)
-{
-	EXPECT(sequence >= 1);
-	EXPECT(sequence <= w->made[lane_idx]);
-	EXPECT_EQ(w->fates[lane_idx][sequence], MADE); /* nothing before: no number comes to two ends */
-	w->fates[lane_idx][sequence] = (uint8_t)fate;
-}
-
 /* The gaps that are new: all are kept here, as the table forgets, and as none takes more in once it was told. */
 static void collect(struct world *w)
 {
@@ -109,36 +39,6 @@ static void collect(struct world *w)
 		}
 		loss_told(&w->losses, &g);
 	}
-}
-
-/* As the target takes: up to room records, into held. */
-static uint32_t take(struct world *w, enum ring_stream_kind kind, uint32_t room)
-{
-	struct ring_record **fresh = w->held + w->held_count;
-	uint32_t count;
-
-	room = (uint32_t)min_u64(room, ARRAY_COUNT(w->held) - w->held_count);
-	if (room == 0)
-		return 0;
-	count = kind == RING_LIVE ? ring_take(w->ring, fresh, room, at(w->now_ns))
-				  : ring_take_replay(w->ring, fresh, room, at(w->now_ns));
-	for (uint32_t i = 0; i < count; i++) {
-		EXPECT_EQ(w->fates[fresh[i]->lane_idx][fresh[i]->sequence], MADE);
-		if (!loss_follows(&w->losses, fresh[i], kind))
-			loss_skipped(&w->losses, w->ring, fresh[i], kind);
-	}
-	if (count < room)
-		loss_look(&w->losses, w->ring, at(w->now_ns));
-	w->held_count += count;
-	return count;
-}
-
-static struct ring_record *unhold(struct world *w, uint32_t idx)
-{
-	struct ring_record *rec = w->held[idx];
-
-	w->held[idx] = w->held[--w->held_count];
-	return rec;
 }
 
 static void deliver_all(struct world *w)
@@ -174,28 +74,6 @@ static bool split(struct world *w)
 		return false;
 	loss_split(&w->losses, w->ring);
 	return true;
-}
-
-static void expect_gap(const struct world *w, uint64_t number, enum loss_reason reason, uint64_t first,
-		       uint64_t last)
-{
-	struct loss_gap g;
-
-	EXPECT(loss_read(&w->losses, number, &g));
-	EXPECT_EQ(g.first, first);
-	EXPECT_EQ(g.last, last);
-	EXPECT_EQ(g.count, last - first + 1);
-	EXPECT_TEXT(loss_reason_text(g.reason), loss_reason_text(reason));
-}
-
-/* The books of the ring and of the ledger are the same. */
-static void expect_books(const struct world *w)
-{
-	struct ring_counts c = ring_counts(w->ring);
-
-	EXPECT_EQ(counter_get(&w->metrics.lost_overwritten), c.overwritten);
-	EXPECT_EQ(counter_get(&w->metrics.lost_expired), c.expired);
-	EXPECT_EQ(counter_get(&w->metrics.lost_no_room), c.dropped);
 }
 
 /* --- one backlog -------------------------------------------------------------------------------------------------- */
