@@ -208,8 +208,9 @@ fuzz: $(FUZZERS)
 
 ## e2e: the daemon against mosquitto, ejabberd, libmodbus slaves, ptys
 RECORDER := $B/tests/recorder
+E2E_BENCHES := $(addprefix $B/perf/,$(addprefix bench_,sample idle scale latency matrix peers) peer_mosquitto peer_paho)
 .PHONY: e2e
-e2e: all $(RECORDER) $B/perf/bench_sample build/.deps-test build/ejabberd/.unpacked
+e2e: all $(RECORDER) $(E2E_BENCHES) build/.deps-test build/ejabberd/.unpacked
 	@tests/e2e/run $B
 
 # An MQTT server that remembers across its own end. Nothing of ours is in it: it is to judge the rest.

@@ -15,6 +15,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -145,24 +146,37 @@ static void subscriber_start(struct broker *b)
 	}
 }
 
+static char broker_config[PATH_MAX];
+
+static void broker_config_remove(void)
+{
+	unlink(broker_config);
+}
+
 static void broker_open(struct broker *b)
 {
-	char path[] = "/tmp/bench_latency.XXXXXX";
-	int fd = mkstemp(path);
+	const char *folder = getenv("TMPDIR");
+	int fd;
 
+	if (snprintf(broker_config, sizeof(broker_config), "%s/bench_latency.XXXXXX",
+		     folder ? folder : "/tmp") >= (int)sizeof(broker_config))
+		rig_fail(folder, ENAMETOOLONG);
+	fd = mkstemp(broker_config);
+	if (fd < 0)
+		rig_fail(broker_config, errno);
+	child_at_end(broker_config_remove);
 	b->port = child_free_port();
-	if (fd < 0 ||
-	    dprintf(fd,
+	if (dprintf(fd,
 		    "listener %u 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest none\n"
 		    "max_queued_messages 0\nset_tcp_nodelay true\n",
 		    b->port) < 0)
-		rig_fail(path, errno);
+		rig_fail(broker_config, errno);
 	(void)fchmod(fd, 0644);
 	close(fd);
-	b->pid = child_start((const char *[]){"mosquitto", "-c", path, NULL}, -1);
+	b->pid = child_start((const char *[]){"mosquitto", "-c", broker_config, NULL}, -1);
 	subscriber_start(b); /* as soon as it listens, it has read the file */
 	child_end(b->subscriber_pid);
-	unlink(path);
+	broker_config_remove();
 }
 
 /* --- runs ----------------------------------------------------------------------------------------------------------- */
@@ -469,7 +483,7 @@ static struct options options_of(int argc, char **argv)
 		default: usage();
 		}
 	}
-	if (optind != argc || o.rounds < 1 || o.rounds > SERIES_MAX || o.scale <= 0)
+	if (optind != argc || o.rounds < 1 || o.rounds > SERIES_MAX || !(o.scale > 0))
 		usage();
 	return o;
 }
@@ -485,8 +499,13 @@ static bool is_wanted(const struct options *o, uint32_t rate_idx, enum way way)
 	case WAY_WAKE_SEND: return per_s <= WAKE_RATE;
 	case WAY_BROKER_NODE:
 	case WAY_BROKER_PLAIN: return per_s == 100 || per_s == BROKER_RATE;
-	default: return true;
+	case WAY_NODE:
+	case WAY_NODE_BUSY:
+	case WAY_PLAIN:
+	case WAY_POLL_SEND:
+	case WAY_COUNT: break;
 	}
+	return true;
 }
 
 int main(int argc, char **argv)

@@ -227,7 +227,7 @@ int main(int argc, char **argv)
 		default: usage();
 		}
 	}
-	if (optind != argc || rounds < 1 || rounds > SERIES_MAX || seconds <= 0 || only > PLANS)
+	if (optind != argc || rounds < 1 || rounds > SERIES_MAX || !(seconds > 0) || only > PLANS)
 		usage();
 	machine_read(&machine);
 	rc = sink_open(&sink, 0, TAGS);

@@ -276,7 +276,7 @@ static struct options options_of(int argc, char **argv)
 		default: usage();
 		}
 	}
-	if (optind != argc || o.rounds < 1 || o.rounds > SERIES_MAX || o.seconds <= 0 || o.qos > 2 ||
+	if (optind != argc || o.rounds < 1 || o.rounds > SERIES_MAX || !(o.seconds > 0) || o.qos > 2 ||
 	    o.payload_bytes < 1 || o.payload_bytes > 4096)
 		usage();
 	return o;

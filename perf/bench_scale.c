@@ -349,7 +349,7 @@ int main(int argc, char **argv)
 		default: usage();
 		}
 	}
-	if (optind != argc || o.rounds < 1 || o.rounds > SERIES_MAX || o.seconds <= 0 || o.count_max < 1)
+	if (optind != argc || o.rounds < 1 || o.rounds > SERIES_MAX || !(o.seconds > 0) || o.count_max < 1)
 		usage();
 	machine_read(&machine);
 	config = malloc(CONFIG_BYTES);

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "perf/child.h"
@@ -20,8 +19,7 @@
 #define LOG_TAIL_BYTES  4096
 #define CALL_TIMEOUT_MS 30000
 
-static struct daemon
-	*running; /* to be ended with us, whatever ends us; a signal from the terminal goes to both */
+static struct daemon *_Atomic running; /* its folder goes with us, whatever ends us */
 
 static void folder_remove(const char *path)
 {
@@ -35,23 +33,22 @@ static void folder_remove(const char *path)
 	(void)rmdir(path);
 }
 
-static void end_running(void)
+static void put_away_running(void)
 {
-	if (!running)
-		return;
-	if (running->pid > 0)
-		child_end(running->pid);
-	folder_remove(running->folder);
+	const struct daemon *d = atomic_load(&running);
+
+	if (d)
+		folder_remove(d->folder);
 }
 
 static void remember(struct daemon *d)
 {
 	static bool is_registered;
 
-	if (!is_registered && atexit(end_running) != 0)
-		rig_fail("atexit", ENOMEM);
+	if (!is_registered)
+		child_at_end(put_away_running);
 	is_registered = true;
-	running = d;
+	atomic_store(&running, d);
 }
 
 static NORETURN void daemon_fail(const struct daemon *d, const char *what)
@@ -178,16 +175,14 @@ void daemon_start(struct daemon *d, int32_t cpu)
 
 void daemon_stop(struct daemon *d)
 {
-	int status = 0;
-
 	if (d->pid > 0) {
 		(void)kill(d->pid, SIGTERM);
-		if (waitpid(d->pid, &status, 0) != d->pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		if (child_wait(d->pid) != 0)
 			daemon_fail(d, "it did not end in an orderly way");
 	}
 	d->pid = 0;
-	running = NULL;
 	folder_remove(d->folder);
+	atomic_store(&running, NULL);
 }
 
 /* --- from outside ----------------------------------------------------------------------------------------------------- */
