@@ -182,7 +182,7 @@ crash-mutants: build/.deps-test
 	@tests/crash/mutants
 
 ## mutate: every single error that can be made in the ring, and the test that finds it (COUNT=n, ONLY=pattern; all: an hour)
-MUTATE_UNIT := test_ring test_ring_keep test_ring_split test_ring_file test_ring_file_bad test_loss test_loss_split
+MUTATE_UNIT := test_ring test_ring_corners test_ring_keep test_ring_split test_ring_file test_ring_file_bad test_loss test_loss_split
 .PHONY: mutate
 mutate: build/.deps-test
 	@$(MAKE) --no-print-directory -s $(MUTATE_UNIT:%=$B/tests/%) $B/race $B/crash

@@ -56,8 +56,6 @@ struct ring_shape {
 	uint32_t stride_bytes;  /* a largest record, with its meta data */
 	uint32_t lap_limit;     /* a lane closes its segment when head is further ahead: K/4 */
 	uint32_t held_limit;    /* closed segments that the publisher may have: K/4 */
-	uint32_t
-		replay_limit; /* held_limit of what is replayed: it leaves the live stream what that needs to go on */
 	uint32_t waiting_limit; /* of those, taken wholly and waiting for releases */
 	uint32_t window_count; /* segments with something to take that the publisher tries to see at a time */
 };
@@ -133,7 +131,7 @@ struct ring_queue {
 	uint64_t front_ns; /* commit time of the first record to take, where the lane is in ready_lanes */
 	uint64_t expired_count;
 	uint32_t first_idx;
-	uint32_t last_idx;
+	uint32_t last_idx; /* where first_idx is a segment */
 };
 
 /* One order in which the publisher takes: all there is, or, once ring_split was called, what is live and what is older
@@ -151,7 +149,7 @@ struct ring_publisher {
 	uint32_t held_count;    /* touched, known closed, not freed */
 	uint32_t waiting_count; /* of these, wholly taken, with holds */
 	uint32_t unclosed_count;
-	uint32_t *unclosed; /* touched, to be refreshed in each round; in the order touched */
+	uint32_t *unclosed; /* touched, to be refreshed in each round; of each lane in its order */
 	struct ring_touched *touched;
 	bool split_is_due;     /* and the live stream goes no further until then */
 	_Atomic bool is_split; /* and the backlog was not done when it was last looked at */

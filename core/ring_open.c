@@ -118,7 +118,6 @@ int ring_shape_of(const struct ring_limits *l, struct ring_shape *out)
 		.stride_bytes = (uint32_t)n.stride,
 		.lap_limit = (uint32_t)(segment_count / 4),
 		.held_limit = (uint32_t)(segment_count / 4),
-		.replay_limit = (uint32_t)(segment_count / 4) - l->lane_count - 1,
 		.waiting_limit = (uint32_t)(segment_count / 4) - l->lane_count - 1,
 		.window_count = 2 * l->lane_count + 4,
 	};

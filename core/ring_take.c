@@ -11,6 +11,11 @@
 /* What one call discards at most, so that a step stays bounded after a long outage. */
 #define DISCARDS_A_CALL 65536u
 
+bool ring_replay_is_done(const struct ring *r)
+{
+	return !RING_COUNT_LOAD(&r->publisher.is_split);
+}
+
 /* The segment is the publisher's from now on. */
 static void segment_touched(struct ring *r, enum ring_stream_kind kind, uint32_t idx, uint64_t position,
 			    enum ring_state was)
@@ -30,23 +35,42 @@ static void segment_touched(struct ring *r, enum ring_stream_kind kind, uint32_t
 	p->unclosed[p->unclosed_count++] = idx;
 }
 
-/* What is replayed leaves the live stream the segments that it needs to find its oldest message. */
-static bool can_walk(const struct ring *r, enum ring_stream_kind kind, uint64_t end)
+/* Segments with something to take that a stream has to see to know its oldest message, whatever the other has: two of one
+ * lane are among them. */
+static uint32_t least_window(const struct ring *r)
 {
-	uint32_t limit = kind == RING_LIVE ? r->shape.held_limit : r->shape.replay_limit;
-
-	return r->publisher.streams[kind].next < end && r->publisher.held_count < limit;
+	return r->limits.lane_count + 1;
 }
 
-/* The touched segments from this place of unclosed on, by position: a lane may have two, on a machine where others still see
- * the first open when it has closed it and looks for the next. There are few. */
-static void unclosed_sort(struct ring_publisher *p, uint32_t first)
+/* Of the segments that the publisher may have, what is live leaves the backlog these. */
+static uint32_t kept_back(const struct ring *r)
 {
-	for (uint32_t i = first + 1; i < p->unclosed_count; i++) {
+	uint32_t least = least_window(r);
+
+	return ring_replay_is_done(r)
+		       ? 0
+		       : least - (uint32_t)min_u64(least, r->publisher.streams[RING_REPLAY].ready_count);
+}
+
+/* The backlog is walked whatever is held, within its window: only what is found can be discarded, and old messages must not
+ * stay where new ones have to be kept. */
+static bool can_walk(const struct ring *r, enum ring_stream_kind kind, uint64_t end)
+{
+	const struct ring_publisher *p = &r->publisher;
+
+	if (p->streams[kind].next >= end)
+		return false;
+	return kind == RING_REPLAY || p->held_count + kept_back(r) < r->shape.held_limit;
+}
+
+/* By position: a lane may have two that a lap has left behind, on a machine where others still see the first open when it has
+ * closed it and looks for the next. There are few. */
+static void unclosed_sort(struct ring_publisher *p)
+{
+	for (uint32_t i = 0; i < p->unclosed_count; i++) {
 		uint32_t idx = p->unclosed[i], at = i;
 
-		for (; at > first && p->touched[p->unclosed[at - 1]].position > p->touched[idx].position;
-		     at--)
+		for (; at > 0 && p->touched[p->unclosed[at - 1]].position > p->touched[idx].position; at--)
 			p->unclosed[at] = p->unclosed[at - 1];
 		p->unclosed[at] = idx;
 	}
@@ -54,20 +78,18 @@ static void unclosed_sort(struct ring_publisher *p, uint32_t first)
 
 /* The walk was lapped, and goes on at `to`. What is left from before that are segments that were open when the others came
  * round, of lanes that were idle, one a lane or little more: the walk would meet them where the last lap has put them,
- * behind what is younger. So they are touched first. Looks at each segment once, after an outage. Returns how many. */
-static uint32_t touch_lapped(struct ring *r, enum ring_stream_kind kind, uint64_t to)
+ * behind what is younger. So they are touched first. Looks at each segment once, after an outage. */
+static void touch_lapped(struct ring *r, enum ring_stream_kind kind, uint64_t to)
 {
 	struct ring_publisher *p = &r->publisher;
-	uint64_t from = p->streams[kind].next;
-	uint32_t first = p->unclosed_count;
 
-	for (uint32_t idx = 0; idx < r->shape.segment_count && can_walk(r, kind, to);) {
+	for (uint32_t idx = 0; idx < r->shape.segment_count;) {
 		struct ring_segment *seg = &r->segments[idx];
 		uint64_t word = RING_LOAD(&seg->word, acquire); /* A */
 		uint64_t pos = ring_position(word);
 		enum ring_state state = ring_state(word);
 
-		if (pos < from || pos >= to || (state != RING_SEG_OPEN && state != RING_SEG_READY)) {
+		if (pos >= to || (state != RING_SEG_OPEN && state != RING_SEG_READY)) {
 			idx++;
 			continue;
 		}
@@ -76,8 +98,8 @@ static uint32_t touch_lapped(struct ring *r, enum ring_stream_kind kind, uint64_
 			     acq_rel)) /* A */
 			segment_touched(r, kind, idx, pos, state);
 	}
-	unclosed_sort(p, first);
-	return p->unclosed_count - first;
+	unclosed_sort(p);
+	p->streams[kind].next = to;
 }
 
 /* Touches, from next towards end, as many segments as the publisher needs to see the oldest message of each lane,
@@ -86,16 +108,14 @@ static uint32_t touch_lapped(struct ring *r, enum ring_stream_kind kind, uint64_
 static void walk(struct ring *r, enum ring_stream_kind kind, uint64_t head, uint64_t end)
 {
 	struct ring_stream *s = &r->publisher.streams[kind];
-	uint32_t window_count = kind == RING_LIVE ? r->shape.window_count : r->limits.lane_count + 1;
+	uint32_t window_count = ring_replay_is_done(r) ? r->shape.window_count : least_window(r);
 	uint32_t seen_count = s->ready_count;
 
 	RING_FORGETS(seen_count);
-	if (s->next < end && head - s->next > r->shape.segment_count &&
-	    (kind == RING_REPLAY || can_walk(r, kind, end))) { /* lapped: what was between is overwritten */
-		uint64_t to = min_u64(head - r->shape.segment_count, end);
-
-		seen_count += touch_lapped(r, kind, to);
-		s->next = to;
+	if (head - s->next > r->shape.segment_count && can_walk(r, kind, end)) {
+		/* What was between is overwritten. What was found goes first: the next round walks. */
+		touch_lapped(r, kind, min_u64(head - r->shape.segment_count, end));
+		return;
 	}
 	while (can_walk(r, kind, end) && seen_count < window_count) {
 		uint32_t idx = ring_segment_idx_of(r, s->next);
@@ -104,7 +124,7 @@ static void walk(struct ring *r, enum ring_stream_kind kind, uint64_t head, uint
 
 		word = RING_LOAD(&seg->word, acquire); /* A */
 		pos = ring_position(word);
-		if (pos > s->next) { /* overwritten; it has a later turn */
+		if (word >= ring_word(s->next, RING_SEG_FREE)) { /* overwritten, or closed */
 			s->next++;
 			continue;
 		}
@@ -112,8 +132,7 @@ static void walk(struct ring *r, enum ring_stream_kind kind, uint64_t head, uint
 		case RING_SEG_HELD:
 		case RING_SEG_CLAIMED: /* ours already, a hole */ s->next++; break;
 		case RING_SEG_FREE: /* a hole: close it, or a late sampler opens it behind us */
-			if (pos == s->next ||
-			    RING_CAS(&seg->word, word, ring_word(s->next, RING_SEG_FREE), acq_rel))
+			if (RING_CAS(&seg->word, word, ring_word(s->next, RING_SEG_FREE), acq_rel)) /* A */
 				s->next++;
 			break;
 		case RING_SEG_OPEN: /* also of an older position: a slow lane */
@@ -176,9 +195,7 @@ static void segment_done(struct ring *r, uint32_t idx)
 
 		ASSERT(q->first_idx == idx);
 		q->first_idx = t->next_idx;
-		if (t->next_idx == RING_NO_SEGMENT)
-			q->last_idx = RING_NO_SEGMENT;
-		else
+		if (t->next_idx != RING_NO_SEGMENT)
 			queue_front_is(r, t->lane_idx, t->next_idx);
 	}
 	if (t->holds == 0)
@@ -212,7 +229,7 @@ static void segment_refresh(struct ring *r, uint32_t idx)
 		segment_done(r, idx);
 }
 
-/* Of all touched segments that may have more to come, in the order touched. Only after all of them may anything be
+/* Of all touched segments that may have more to come, a lane's in their order. Only after all of them may anything be
  * taken: with some refreshed and some not, a later segment's message would go before an earlier one's. */
 static void refresh(struct ring *r)
 {
@@ -279,7 +296,7 @@ static void record_skip(struct ring *r, struct ring_record *rec, _Atomic uint64_
 /* A backlog needs segments to find its oldest message, too. */
 static uint32_t waiting_limit(const struct ring *r)
 {
-	return r->shape.waiting_limit - (ring_replay_is_done(r) ? 0 : r->limits.lane_count + 1);
+	return r->shape.waiting_limit - (ring_replay_is_done(r) ? 0 : least_window(r));
 }
 
 static bool waiting_is_full(const struct ring *r)
@@ -332,10 +349,9 @@ static void discard_whole(struct ring *r, uint32_t idx, uint64_t until_ns, struc
 
 	if ((k->excess_count == 0 && k->excess_bytes == 0) || !t->closed || t->taken != 0)
 		return;
-	if (until_ns != UINT64_MAX) { /* the lane's next segment begins where this one has ended */
-		if (t->next_idx == RING_NO_SEGMENT || ring_record_at(r, t->next_idx, 0)->time_ns > until_ns)
-			return;
-	}
+	/* The lane's next segment begins where this one has ended. */
+	if (t->next_idx == RING_NO_SEGMENT || ring_record_at(r, t->next_idx, 0)->time_ns > until_ns)
+		return;
 	record_count = RING_COUNT_LOAD(&r->segments[idx].record_count);
 	byte_count = RING_COUNT_LOAD(&r->segments[idx].byte_count);
 	/* Records without a payload at its end are not in excess where its bytes are just what is. */
@@ -400,46 +416,45 @@ static bool take_seen(struct ring *r, struct taking *k)
 
 static uint64_t over(uint64_t resident, uint64_t kept)
 {
-	return resident > kept ? resident - kept : 0;
+	return resident - min_u64(resident, kept);
 }
 
-/* What is beyond the limits goes from the backlog as long as there is one: it is the oldest. */
+/* What is beyond the limits goes from the backlog as long as there is one: it is the oldest. What is in out is still counted
+ * as resident. */
 static void excess_find(const struct ring *r, struct taking *k)
 {
 	uint64_t keep_bytes = RING_COUNT_LOAD(&r->keep_bytes);
 
-	k->excess_count = k->excess_bytes = 0;
 	if (k->kind == RING_LIVE && !ring_replay_is_done(r))
-		return;
-	k->excess_count = over(ring_resident_count(r), RING_COUNT_LOAD(&r->keep_messages) + k->count);
-	if (keep_bytes > 0)
-		k->excess_bytes = over(ring_resident_bytes(r), keep_bytes + k->bytes);
+		return; /* none */
+	k->excess_count = over(over(ring_resident_count(r), k->count), RING_COUNT_LOAD(&r->keep_messages));
+	k->excess_bytes = keep_bytes > 0 ? over(over(ring_resident_bytes(r), k->bytes), keep_bytes) : 0;
 }
 
-/* How far a stream goes. */
+/* How far a stream goes; while a split is due, what is live goes no further. */
 static uint64_t end_of(const struct ring *r, enum ring_stream_kind kind, uint64_t head)
 {
 	if (kind == RING_REPLAY)
 		return r->publisher.split;
-	return r->publisher.split_is_due ? r->publisher.streams[RING_LIVE].next : head;
+	return r->publisher.split_is_due ? 0 : head;
 }
 
 /* Rounds, until there is no room, or nothing is left up to the end. Each walks on, or takes: with more to walk to, the
  * walk stops only at window_count segments that have something, and these are more than lane_count. */
-static uint32_t take(struct ring *r, enum ring_stream_kind kind, struct ring_record **out, uint32_t room,
-		     struct mono now)
+static uint32_t take(struct ring *r, enum ring_stream_kind kind, uint64_t head, struct ring_record **out,
+		     uint32_t room, struct mono now)
 {
 	struct taking k = {.out = out,
 			   .room = room,
 			   .discards_left = DISCARDS_A_CALL,
 			   .waiting_limit = waiting_limit(r),
+			   .head = head,
+			   .end = end_of(r, kind, head),
 			   .kind = kind};
 	uint64_t keep_age_ns = RING_COUNT_LOAD(&r->keep_age_ns);
 
-	if (keep_age_ns > 0 && now.ns > keep_age_ns)
-		k.expired_to_ns = now.ns - keep_age_ns;
-	k.head = RING_LOAD(&r->map->head, acquire); /* C; once: what comes later waits for the next call */
-	k.end = end_of(r, kind, k.head);
+	if (keep_age_ns > 0)
+		k.expired_to_ns = now.ns - min_u64(now.ns, keep_age_ns);
 	do {
 		excess_find(r, &k);
 		walk(r, kind, k.head, k.end);
@@ -451,19 +466,17 @@ static uint32_t take(struct ring *r, enum ring_stream_kind kind, struct ring_rec
 	return k.count;
 }
 
-/* All that there is of the backlog is taken. What is left of it are segments that idle lanes still have open, and that have
- * nothing more to take, as the round that is made here says: then the lane has nothing in the live stream either, because
- * it would have closed the segment before. These are live from now on. */
+/* When all that there is of the backlog is taken, and all of it was walked by. What is left of it are segments that idle lanes
+ * still have open, and that have nothing more to take, as the last round said: then the lane has nothing in the live stream
+ * either, because it closes the segment before it opens another. These are live from now on. */
 static void split_finish(struct ring *r)
 {
 	struct ring_publisher *p = &r->publisher;
 	struct ring_stream *old = &p->streams[RING_REPLAY], *live = &p->streams[RING_LIVE];
 
-	if (old->ready_count > 0 || old->next != p->split)
-		return;
-	refresh(r);
 	if (old->ready_count > 0)
 		return;
+	ASSERT(old->next == p->split);
 	for (uint32_t i = 0; i < r->limits.lane_count; i++) {
 		uint32_t idx = old->queues[i].first_idx;
 
@@ -481,31 +494,25 @@ static void split_finish(struct ring *r)
 
 uint32_t ring_take(struct ring *r, struct ring_record **out, uint32_t room, struct mono now)
 {
+	uint64_t head = RING_LOAD(&r->map->head, acquire); /* C */
 	uint32_t count;
 
 	if (!ring_replay_is_done(r)) { /* the oldest may be too old, or too many */
-		(void)take(r, RING_REPLAY, NULL, 0, now);
+		(void)take(r, RING_REPLAY, head, NULL, 0, now);
 		split_finish(r);
 	}
-	count = take(r, RING_LIVE, out, room, now);
+	count = take(r, RING_LIVE, head, out, room, now);
 	RING_COUNT_ADD(&r->publisher.live_taken, count);
 	return count;
 }
 
 uint32_t ring_take_replay(struct ring *r, struct ring_record **out, uint32_t room, struct mono now)
 {
-	uint32_t count;
+	uint64_t head = RING_LOAD(&r->map->head, acquire); /* C */
+	uint32_t count = take(r, RING_REPLAY, head, out, room, now);
 
-	if (ring_replay_is_done(r))
-		return 0;
-	count = take(r, RING_REPLAY, out, room, now);
 	split_finish(r);
 	return count;
-}
-
-bool ring_replay_is_done(const struct ring *r)
-{
-	return !RING_COUNT_LOAD(&r->publisher.is_split);
 }
 
 /* Segments of the live stream that have something to take. */
@@ -608,7 +615,5 @@ bool ring_idle(struct ring *r)
 		return true; /* until a release */
 	if (s->ready_count > 0)
 		return false;
-	if (p->held_count < r->shape.held_limit && RING_LOAD(&r->map->head, acquire) != s->next) /* C */
-		return false;
-	return fills_are_seen(r);
+	return !can_walk(r, RING_LIVE, RING_LOAD(&r->map->head, acquire)) && fills_are_seen(r); /* C */
 }

@@ -13,7 +13,8 @@
  * A release keeps plain stores in order too, and an acquire plain loads: that, and that records are free of races, is for
  * ThreadSanitizer to see (tests/race). Here records are written and read at once.
  *
- * Checked: the publisher never believes that more is left than is (it would discard what has to be kept); order a lane;
+ * Checked: the publisher never believes that more is left than is (it would discard what has to be kept); order a lane, in
+ * each stream, and of the backlog before what is live;
  * held bytes do not change; ring's own assertions; when all are quiet, ring_check, nothing stranded, every message counted.
  */
 #include <stdio.h>
@@ -73,6 +74,7 @@ struct word {
 	const void *at;
 	struct {
 		uint64_t since, value;
+		uint64_t released; /* who acquires it sees what was done before this time */
 	} was[HISTORY];
 	uint32_t count;
 	uint64_t seen[THREADS]; /* no load of this core is older */
@@ -103,6 +105,10 @@ static struct prng prng;
 static uint64_t seed;
 static struct ring *ring;
 static bool splits, split_is_due;
+/* A load that acquires is nearly always as old as it may be: then what it orders is needed. */
+static bool is_late;
+/* It orders no more than C says: what was released to the value it loads. Otherwise all that is loaded after it is younger. */
+static bool is_lax;
 
 /* What is true, at once and for everybody. */
 static struct {
@@ -114,6 +120,7 @@ static struct {
 	uint32_t left_count;
 	uint64_t made[LANES];
 	uint64_t taken, sequence[LANES][RING_STREAM_COUNT];
+	uint64_t live_first[LANES]; /* taken live since the last split; 0: none */
 } truth;
 
 static struct {
@@ -188,9 +195,16 @@ static uint64_t most_since(uint64_t since)
 	return most;
 }
 
-static void memory_set(void *at, uint64_t value)
+static uint64_t released_to(struct word *w)
+{
+	return w->was[(w->count - 1) % HISTORY].released;
+}
+
+/* An RMW goes on with what was released to the word before, a store does not. */
+static void memory_set(void *at, uint64_t value, enum order order, bool is_rmw)
 {
 	struct word *w = word_of(at);
+	uint64_t released = is_rmw ? released_to(w) : 0;
 
 	judge(at, value);
 	if (bytes_of(at) == 1)
@@ -200,6 +214,7 @@ static void memory_set(void *at, uint64_t value)
 	now++;
 	w->was[w->count % HISTORY].since = now;
 	w->was[w->count % HISTORY].value = value;
+	w->was[w->count % HISTORY].released = order == release || order == acq_rel ? now : released;
 	w->count++;
 	w->seen[running < THREADS ? running : PUBLISHER] = now;
 }
@@ -222,7 +237,7 @@ static void leave(uint32_t core_idx, uint32_t idx)
 
 	memmove(&c->buffer[idx], &c->buffer[idx + 1], (--c->count - idx) * sizeof(s));
 	running = core_idx;
-	memory_set(s.at, s.value);
+	memory_set(s.at, s.value, s.order, false);
 	running = was;
 }
 
@@ -264,12 +279,17 @@ static uint64_t weak_load(const void *at, enum order order)
 			return c->buffer[i - 1].value;
 	w = word_of(at);
 	from = max_u64(max_u64(c->acquired, w->seen[running]), now > LOOK_BACK ? now - LOOK_BACK : 0);
-	when = prng_below(&prng, 2) ? now : from + prng_below(&prng, (uint32_t)(now - from) + 1);
+	if (prng_below(&prng, is_late && order == acquire ? 8 : 2) == 0)
+		when = now;
+	else
+		when = is_late && order == acquire ? from
+						   : from + prng_below(&prng, (uint32_t)(now - from) + 1);
 	for (i = w->count - 1; i > 0 && i + HISTORY > w->count && w->was[i % HISTORY].since > when; i--)
 		;
 	w->seen[running] = max_u64(w->was[i % HISTORY].since, w->seen[running]);
 	if (order == acquire)
-		c->acquired = max_u64(c->acquired, max_u64(when, w->was[i % HISTORY].since));
+		c->acquired = max_u64(c->acquired, is_lax ? w->was[i % HISTORY].released
+							  : max_u64(when, w->was[i % HISTORY].since));
 	return w->was[i % HISTORY].value;
 }
 
@@ -293,6 +313,7 @@ static void weak_store(void *at, uint64_t value, enum order order)
 static bool weak_cas(void *at, uint64_t old, uint64_t value, enum order order)
 {
 	struct core *c = &cores[running];
+	uint64_t released;
 
 	if (running == NOBODY) {
 		bool is_old = memory_get(at, sizeof(uint64_t)) == old;
@@ -313,9 +334,10 @@ static bool weak_cas(void *at, uint64_t old, uint64_t value, enum order order)
 		return false; /* and nothing is released by it */
 	if (order == release || order == acq_rel)
 		leave_all(running);
-	memory_set(at, value);
+	released = released_to(word_of(at));
+	memory_set(at, value, order, true);
 	if (order == acquire || order == acq_rel)
-		c->acquired = now;
+		c->acquired = max_u64(c->acquired, is_lax ? released : now);
 	return true;
 }
 
@@ -389,6 +411,11 @@ static uint32_t take_from(enum ring_stream_kind kind)
 		if (rec[i]->sequence <= *last)
 			violated("a lane's order is broken");
 		*last = rec[i]->sequence;
+		if (kind == RING_LIVE && truth.live_first[rec[i]->lane_idx] == 0)
+			truth.live_first[rec[i]->lane_idx] = rec[i]->sequence;
+		if (kind == RING_REPLAY && truth.live_first[rec[i]->lane_idx] != 0 &&
+		    rec[i]->sequence > truth.live_first[rec[i]->lane_idx])
+			violated("the backlog has what comes after the first live one");
 		payload_verify(rec[i]);
 	}
 	truth.taken += count;
@@ -400,8 +427,13 @@ static uint32_t take_some(void)
 {
 	uint32_t count;
 
-	if (split_is_due || (splits && prng_below(&prng, 32) == 0))
+	if (split_is_due || (splits && prng_below(&prng, 4) == 0)) {
+		for (uint32_t pause = running == NOBODY ? 0 : prng_below(&prng, 200); pause > 0; pause--)
+			step();
 		split_is_due = !ring_split(ring);
+		if (!split_is_due)
+			memset(truth.live_first, 0, sizeof(truth.live_first));
+	}
 	count = take_from(RING_LIVE);
 	return count + take_from(RING_REPLAY);
 }
@@ -464,13 +496,14 @@ static void ring_by_chance(void)
 		.stride_bytes = 64,
 		.lap_limit = 1 + prng_below(&prng, segment_count),
 		.held_limit = 1 + prng_below(&prng, segment_count + 1),
-		.replay_limit = 1 + prng_below(&prng, segment_count + 1),
 		.waiting_limit = 1 + prng_below(&prng, segment_count + 1),
 		.window_count = LANES + 1 + prng_below(&prng, segment_count),
 	};
 
 	splits = shape.waiting_limit > LANES + 1 && prng_below(&prng, 2); /* a split keeps these back */
 	split_is_due = false;
+	is_late = prng_below(&prng, 4) == 0;
+	is_lax = prng_below(&prng, 4) == 0;
 	if (ring_open_shaped(&ring, &limits, &shape) < 0)
 		violated("no ring");
 }

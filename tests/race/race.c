@@ -352,7 +352,6 @@ static struct ring *ring_of_round(struct prng *prng, uint32_t round)
 		.lap_limit = 1 + prng_below(prng, segment_count),
 		.held_limit = 1 + prng_below(prng, segment_count + 1),
 		.waiting_limit = 1 + prng_below(prng, segment_count + 1),
-		.replay_limit = 1 + prng_below(prng, segment_count + 1),
 		.window_count = LANES + 1 + prng_below(prng, segment_count),
 	};
 	struct ring *r = NULL;

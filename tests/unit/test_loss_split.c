@@ -14,7 +14,6 @@ static struct world *world_open_tiny(uint32_t lane_count)
 		.stride_bytes = 96,
 		.lap_limit = 64,
 		.held_limit = 16,
-		.replay_limit = 16 - lane_count - 1,
 		.waiting_limit = 16 - lane_count - 1,
 		.window_count = lane_count + 3,
 	};

@@ -42,7 +42,6 @@ static struct ring *ring_new_tiny(uint32_t segment_count, uint32_t records_a_seg
 		.stride_bytes = 96,
 		.lap_limit = segment_count,
 		.held_limit = segment_count + 1,
-		.replay_limit = segment_count + 1,
 		.waiting_limit = segment_count + 1,
 		.window_count = segment_count + 1,
 	};

@@ -487,7 +487,6 @@ TEST(every_shape_has_room_for_what_it_promises_to_keep)
 		waiting_count = s.waiting_limit - l.lane_count - 1;
 		EXPECT((by_count ? per_segment : per_segment - 1) * waiting_count >= l.inflight_max);
 		EXPECT(s.waiting_limit + l.lane_count + 1 <= s.held_limit);
-		EXPECT(s.replay_limit + l.lane_count + 1 <= s.held_limit);
 		EXPECT(s.held_limit <= s.segment_count / 4);
 	}
 	EXPECT(by_bytes_count > 5000);

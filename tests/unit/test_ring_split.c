@@ -72,7 +72,6 @@ static struct world *world_open_tiny(uint32_t lane_count)
 		.stride_bytes = 96,
 		.lap_limit = 64,
 		.held_limit = 16,
-		.replay_limit = 16 - lane_count - 1,
 		.waiting_limit = 16 - lane_count - 1,
 		.window_count = lane_count + 3,
 	};
@@ -562,7 +561,7 @@ TEST(what_was_seen_live_and_not_taken_has_to_be_taken_before_a_second_split)
 		release_all(w);
 	}
 	/* These, and nothing else: the rest is of the backlog once it is split. */
-	EXPECT_EQ(count, w->ring->shape.window_count - 1);
+	EXPECT_EQ(count, ring_lane_count(w->ring) + 1);
 	EXPECT_EQ(take(w, RING_LIVE, 1), 0);
 	EXPECT(!ring_idle(w->ring));
 	EXPECT(split(w));
@@ -802,7 +801,7 @@ static struct world *world_by_chance(struct prng *p)
 		.message_count = 1 + prng_below(p, 400),
 		.record_bytes_max = HEADROOM + 100,
 		.lane_count = 1 + prng_below(p, 4),
-		.inflight_max = 500, /* more than is held: the backlog always finds its way */
+		.inflight_max = HOLDS_MAX,
 		.max_age_ns = prng_below(p, 3) ? 0 : 1 + prng_below(p, 900),
 		.byte_count = prng_below(p, 2) ? 0 : HEADROOM + 100 + prng_below(p, 20000),
 		.headroom_bytes_max = HEADROOM,
