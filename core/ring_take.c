@@ -131,9 +131,8 @@ static void walk(struct ring *r, enum ring_stream_kind kind, uint64_t head, uint
 		switch (ring_state(word)) {
 		case RING_SEG_HELD:
 		case RING_SEG_CLAIMED: /* ours already, a hole */ s->next++; break;
-		case RING_SEG_FREE: /* a hole: close it, or a late sampler opens it behind us */
-			if (RING_CAS(&seg->word, word, ring_word(s->next, RING_SEG_FREE), acq_rel)) /* A */
-				s->next++;
+		case RING_SEG_FREE: /* a hole: closed, or a late sampler opens it behind us; then it is passed */
+			(void)RING_CAS(&seg->word, word, ring_word(s->next, RING_SEG_FREE), acq_rel); /* A */
 			break;
 		case RING_SEG_OPEN: /* also of an older position: a slow lane */
 		case RING_SEG_READY:

@@ -77,6 +77,7 @@ struct word {
 		uint64_t released; /* who acquires it sees what was done before this time */
 	} was[HISTORY];
 	uint32_t count;
+	uint32_t writer;        /* the last */
 	uint64_t seen[THREADS]; /* no load of this core is older */
 };
 
@@ -158,7 +159,7 @@ static struct word *word_of(const void *at)
 	for (; words[i].at && words[i].at != at; i = (i + 1) % WORDS_MAX)
 		;
 	if (!words[i].at) {
-		words[i] = (struct word){.at = at, .count = 1};
+		words[i] = (struct word){.at = at, .count = 1, .writer = NOBODY};
 		words[i].was[0].value = memory_get(at, bytes_of(at));
 	}
 	return &words[i];
@@ -200,11 +201,11 @@ static uint64_t released_to(struct word *w)
 	return w->was[(w->count - 1) % HISTORY].released;
 }
 
-/* An RMW goes on with what was released to the word before, a store does not. */
+/* An RMW goes on with what was released to the word before, and so does a store of the core that has stored there last. */
 static void memory_set(void *at, uint64_t value, enum order order, bool is_rmw)
 {
 	struct word *w = word_of(at);
-	uint64_t released = is_rmw ? released_to(w) : 0;
+	uint64_t released = is_rmw || w->writer == running ? released_to(w) : 0;
 
 	judge(at, value);
 	if (bytes_of(at) == 1)
@@ -216,6 +217,7 @@ static void memory_set(void *at, uint64_t value, enum order order, bool is_rmw)
 	w->was[w->count % HISTORY].value = value;
 	w->was[w->count % HISTORY].released = order == release || order == acq_rel ? now : released;
 	w->count++;
+	w->writer = running;
 	w->seen[running < THREADS ? running : PUBLISHER] = now;
 }
 
