@@ -19,7 +19,8 @@
 struct map_guard {
 	struct map_guard *next;
 	uint8_t *base;
-	uint64_t bytes, page_bytes;
+	uint64_t bytes, page_bytes; /* whole pages */
+	uint64_t given_bytes;
 	_Atomic bool busy; /* acquire and release: `done` and the block are its holder's */
 	uint64_t *done;    /* a bit a page: it is anonymous memory now */
 	_Atomic uint64_t replaced_pages;
@@ -55,6 +56,7 @@ int map_guard_open(struct map_guard **out, void *base, uint64_t bytes, const cha
 	g->base = base;
 	g->bytes = page_count * page_bytes;
 	g->page_bytes = page_bytes;
+	g->given_bytes = bytes;
 	snprintf(g->name, sizeof(g->name), "%s", name);
 	g->next = atomic_load_explicit(&first, memory_order_relaxed);
 	atomic_store_explicit(&first, g, memory_order_release); /* pairs with guard_of */
@@ -77,6 +79,11 @@ void map_guard_close(struct map_guard *g)
 	}
 	free(g->done);
 	free(g);
+}
+
+uint64_t map_guard_bytes(const struct map_guard *g)
+{
+	return g ? g->given_bytes : 0;
 }
 
 uint64_t map_guard_replaced_pages(const struct map_guard *g)

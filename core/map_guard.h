@@ -48,6 +48,8 @@ NODISCARD int map_guard_open(struct map_guard **out, void *base, uint64_t bytes,
 /* The mapping may be gone already. NULL: nothing. */
 void map_guard_close(struct map_guard *g);
 
+/* As map_guard_open was told: of the file, too. NULL: 0. */
+uint64_t map_guard_bytes(const struct map_guard *g);
 /* 0: all of it is still the file's. NULL: 0. */
 uint64_t map_guard_replaced_pages(const struct map_guard *g);
 

@@ -37,6 +37,8 @@ enum file_state file_look(int handle, const char *path, const struct map_guard *
 		return is_refused(errno) ? FILE_READ_ONLY : FILE_REMOVED;
 	if (ours.st_ino != named.st_ino || ours.st_dev != named.st_dev)
 		return FILE_REMOVED;
+	if ((uint64_t)ours.st_size < map_guard_bytes(guard))
+		return FILE_CUT;
 	return takes_writes(path) ? FILE_FINE : FILE_READ_ONLY;
 }
 
@@ -80,6 +82,13 @@ static void text_make(const struct file_watch *w, enum file_state state, char ou
 			 "a restart makes a new one",
 			 w->kind);
 		return;
+	case FILE_CUT:
+		snprintf(out, SHARED_TEXT_BYTES,
+			 "somebody has cut off the %s file: what waits is lost when the daemon ends, which "
+			 "it does "
+			 "when it needs what is gone; wait until all is sent, then restart it",
+			 w->kind);
+		return;
 	case FILE_FAILED:
 		snprintf(out, SHARED_TEXT_BYTES,
 			 "the file system of the %s file has failed, or is full: in memory since then, and "
@@ -113,7 +122,8 @@ void file_watch_look(struct file_watch *w)
 {
 	if (w->handle < 0)
 		return;
-	w->seen = w->look(w->handle, w->path, w->guard);
+	if (w->seen != FILE_CUT) /* a file that is long again does not hold again what it held */
+		w->seen = w->look(w->handle, w->path, w->guard);
 	tell(w);
 }
 

@@ -5,6 +5,7 @@
  *
  *              NOT_ASKED   in memory, as configured                 NOT_MADE    in memory, the file could not be made at start
  *              FINE  <->  UNSYNCED  <->  READ_ONLY  <->  REMOVED    by looking; REMOVED: another file, or none, has its name
+ *              any    ->  CUT                                       by looking: shorter than what is mapped; until the next start
  *              any    ->  FAILED                                    by the guard (core/map_guard.h); until the next start
  *
  * Owner:    the thread that looks. Threads: file_watch_get by anyone, the rest by the owner.
@@ -24,11 +25,12 @@ enum file_state {
 	FILE_UNSYNCED,
 	FILE_READ_ONLY,
 	FILE_REMOVED,
+	FILE_CUT,
 	FILE_FAILED,
 	FILE_NOT_MADE,
 };
 
-/* FINE, READ_ONLY, REMOVED or FAILED. */
+/* FINE, READ_ONLY, REMOVED, CUT or FAILED. */
 typedef enum file_state file_look_fn(int handle, const char *path, const struct map_guard *guard);
 file_look_fn file_look;
 

@@ -154,6 +154,7 @@ static int sync_open(struct node *n)
 			.session = &node_target(n, i)->session_file,
 			.do_sync = node_sync_disk,
 			.do_look = file_look,
+			.do_end = node_sync_end,
 			.only_count = n->only_count && node_keeps_files(&n->cfg->targets[i]),
 		};
 	rc = node_sync_open(&n->sync, rings, count);

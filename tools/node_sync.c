@@ -130,10 +130,31 @@ static struct mono step_sync(struct ring_state *r, struct mono now)
 	return r->next_sync;
 }
 
+/* Read from the file: where a device is gone, the mapping would be a SIGBUS. */
+bool node_sync_is_overwritten(const struct ring_file *f)
+{
+	struct ring_file_header h;
+
+	return f->memory && pread(f->handle, &h, sizeof(h), 0) == (ssize_t)sizeof(h) &&
+	       (h.epoch != f->epoch || h.header_crc != ring_file_header_crc(&h));
+}
+
+void node_sync_end(const struct ring_file *f)
+{
+	dprintf(STDERR_FILENO,
+		"error sync ring file=%s reason=\"somebody has written to it, or put another file's content "
+		"into it: "
+		"the daemon cannot go on with it, and ends\"\n",
+		f->path);
+	_exit(EXIT_FAILURE);
+}
+
 static struct mono step_look(struct ring_state *r, struct mono now)
 {
 	if (!mono_reached(now, r->next_look))
 		return r->next_look;
+	if (node_sync_is_overwritten(r->ring.file))
+		r->ring.do_end(r->ring.file);
 	file_watch_look(&r->file);
 	file_watch_look(&r->session);
 	r->next_look = mono_add(now, FILES_NS);

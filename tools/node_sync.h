@@ -3,7 +3,9 @@
  * Purpose:  `sync: interval` calls for it every sync_interval in which a message was made or sent, `sync: each` again as soon
  *           as there is a new one. One thread for all of them: a disk does one thing at a time anyway. Samplers and publishers know
  *           nothing of it, and wait for nothing: it reads their counters. Once a second it looks at each file of a ring and of a
- *           session, synced or not: a file system that hangs holds up nobody else.
+ *           session, synced or not: a file system that hangs holds up nobody else. Somebody who writes to a ring's file writes to
+ *           what samplers and publishers go by: they may wait for ever for what is not there, or send what nobody made. So where
+ *           its header is no longer ours, the process ends, and begins anew when it is started again.
  * Owner:    the control thread. Threads: node_sync_ring_state and node_sync_session_state by anyone.
  * Memory:   in node_sync_open; no thread where there is no file.
  * Units:    nanoseconds; sync_interval is from the begin of one sync to that of the next, or longer where a sync takes longer.
@@ -28,10 +30,16 @@ struct node_sync_ring {
 	const struct session_file *session;
 	int (*do_sync)(const struct ring_file *file, int session_handle); /* node_sync_disk, but in tests */
 	file_look_fn *do_look;                                            /* file_look, but in tests */
+	void (*do_end)(const struct ring_file *file);                     /* node_sync_end, but in tests */
 };
 
 /* The ring, then the session: a message that the ring's file has marked as safe with the session is in the session's. */
 NODISCARD int node_sync_disk(const struct ring_file *file, int session_handle);
+
+/* Is the header in the file another than the one that was written at the start? False where it cannot be read. */
+bool node_sync_is_overwritten(const struct ring_file *file);
+/* Says so, and ends the process at once: its threads would not answer. */
+void node_sync_end(const struct ring_file *file);
 
 /* Targets that have neither file are left out; *out is NULL where none remains. -ENOMEM. */
 NODISCARD int node_sync_open(struct node_sync **out, const struct node_sync_ring *rings, uint32_t count);

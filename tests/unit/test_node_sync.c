@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -19,6 +20,7 @@ static struct session_file session = {.handle = 5};
 static enum file_state look_answer = FILE_FINE;
 static uint32_t look_count;
 static bool made_meanwhile;
+static uint32_t end_count;
 
 static void push(void)
 {
@@ -47,11 +49,18 @@ static enum file_state look_here(int handle, const char *path, const struct map_
 	return handle == file.handle ? look_answer : FILE_FINE;
 }
 
+static void end_here(const struct ring_file *f)
+{
+	EXPECT(f == &file);
+	end_count++;
+}
+
 static int open_with(enum cfg_sync sync)
 {
 	const struct ring_limits limits = {.message_count = 100, .record_bytes_max = 10, .lane_count = 1};
 	const struct node_sync_ring ring = {.session = &session,
 					    .do_look = look_here,
+					    .do_end = end_here,
 					    .file = &file,
 					    .name = "plant",
 					    .sync = sync,
@@ -206,6 +215,33 @@ TEST(what_has_become_of_a_file_is_told_until_it_is_well_again)
 	EXPECT_EQ(step(), 0);
 	EXPECT_EQ(node_sync_ring_state(s, &file, text), FILE_FINE);
 	EXPECT_TEXT(text, "");
+	close_all();
+}
+
+TEST(a_ring_file_that_somebody_writes_to_is_the_end)
+{
+	struct ring_file_header h = {.magic = 1, .epoch = 7}, other;
+
+	h.header_crc = ring_file_header_crc(&h);
+	file = (struct ring_file){.handle = memfd_create("ring", MFD_CLOEXEC), .memory = &h, .epoch = 7};
+	EXPECT_EQ(pwrite(file.handle, &h, sizeof(h), 0), sizeof(h));
+	EXPECT_EQ(open_with(CFG_SYNC_NEVER), 0);
+	EXPECT_EQ(step(), 0);
+	EXPECT_EQ(end_count, 0);
+	other = h; /* the file of another start */
+	other.epoch = 8;
+	other.header_crc = ring_file_header_crc(&other);
+	EXPECT_EQ(pwrite(file.handle, &other, sizeof(other), 0), sizeof(other));
+	pass(NS_PER_S);
+	EXPECT_EQ(step(), 0);
+	EXPECT_EQ(end_count, 1);
+	other = h; /* a byte of it */
+	other.map_bytes++;
+	EXPECT_EQ(pwrite(file.handle, &other, sizeof(other), 0), sizeof(other));
+	EXPECT(node_sync_is_overwritten(&file));
+	EXPECT_EQ(ftruncate(file.handle, 0), 0); /* cut off: the watch tells of that */
+	EXPECT(!node_sync_is_overwritten(&file));
+	close(file.handle);
 	close_all();
 }
 
