@@ -225,6 +225,15 @@ static void messages_walk(struct dump *d, struct ring_scan *s)
 	d->broken_count = s->broken_count;
 }
 
+/* A segment is given up as a whole: until then older messages than the limit keeps are in it. A start with the same limit sends
+ * none of them but those that were in flight. */
+static uint64_t past_limit_count(const struct dump *d)
+{
+	uint64_t most = d->header->limits.message_count;
+
+	return d->waiting_count > most ? d->waiting_count - most : 0;
+}
+
 /* --- the whole ----------------------------------------------------------------------------------------------------------- */
 
 static void print_all(const struct dump *d)
@@ -247,8 +256,11 @@ static void print_all(const struct dump *d)
 		printf("%s %u %s", i ? "," : "", d->states[i], state_names[i]);
 	if (d->unknown_count)
 		printf(", %u in no state there is", d->unknown_count);
-	printf("\nmessages  %" PRIu64 " wait, %" PRIu64 " sent, %" PRIu64 " not whole\n", d->waiting_count,
-	       d->done_count, d->broken_count);
+	printf("\nmessages  %" PRIu64 " wait", d->waiting_count);
+	if (past_limit_count(d))
+		printf(" (%" PRIu64 " of them older than the newest %u, its limit)", past_limit_count(d),
+		       h->limits.message_count);
+	printf(", %" PRIu64 " sent, %" PRIu64 " not whole\n", d->done_count, d->broken_count);
 	if (d->waiting_count) {
 		wall_text(d, d->first_ns, first);
 		wall_text(d, d->last_ns, last);
@@ -279,6 +291,7 @@ static void print_json(const struct dump *d)
 		put_number(states, state_names[i], d->states[i]);
 	put(o, "segments", states);
 	put_number(o, "waiting", d->waiting_count);
+	put_number(o, "past_limit", past_limit_count(d));
 	put_number(o, "sent", d->done_count);
 	put_number(o, "broken", d->broken_count);
 	if (d->waiting_count) {

@@ -105,6 +105,25 @@ for qos in 1 2; do
 	cmp -s <(grep "/q$qos/" "$work/expected") <(grep "/q$qos/" "$work/arrived.3") || fail "not what the file had, at QoS $qos"
 done
 
+# --- more in the file than its limit keeps --------------------------------------------------------------------------------------------
+broker_kill
+rm "$file"
+: >"$work/daemon.log"
+daemon_start <<-END
+	node: n
+	targets: [{name: plant, url: "mqtt://127.0.0.1:$port", buffer: {messages: 5, path: plant.ring}}]
+	lines: [{name: load, synthetic: {tags: 1, rate: 1000}}]
+	definitions: [{name: b, target: plant, payload: text, tags: ["load.*"], topic: "{tag}"}]
+END
+wait_for 10 'messages that are overwritten' status_exceeds plant made 100
+kill -KILL "$daemon_pid"
+wait "$daemon_pid" 2>/dev/null
+all=$(waiting "$file" | wc -l)
+[ "$all" -gt 5 ] || fail "of a segment only $all messages are there"
+"$build/ringdump" "$file" >"$work/dump" || fail 'ringdump of a full ring'
+contains "$work/dump" "$all wait ($((all - 5)) of them older than the newest 5, its limit)" || fail "ringdump said: $(cat "$work/dump")"
+matches <("$build/ringdump" --json "$file") "\"past_limit\": $((all - 5))," || fail 'past_limit of ringdump --json'
+
 # --- ringdump by itself ------------------------------------------------------------------------------------------------------------
 "$build/ringdump" /dev/null 2>"$work/dump.err"
 expect 'exit status of ringdump for what is no file' $? 1
