@@ -173,7 +173,8 @@ NODISCARD bool ring_idle(struct ring *r);
 /* Publisher: messages committed and not yet taken, as far as its own view goes; what `buffered` in status is. Any
  * thread may ask; never more than message_count. What is past the limits of bytes and age counts until the next ring_take. */
 NODISCARD uint64_t ring_backlog(const struct ring *r);
-/* Bytes of their payloads, with the same reservations. */
+/* Bytes of their payloads, with the same reservations; where more than the newest message_count lie in the pool, by the
+ * mean size of all of them. */
 NODISCARD uint64_t ring_backlog_bytes(const struct ring *r);
 
 /* Any thread: bytes of payload committed so far. */

@@ -44,9 +44,13 @@ uint64_t ring_backlog(const struct ring *r)
 
 uint64_t ring_backlog_bytes(const struct ring *r)
 {
-	uint64_t keep_bytes = RING_COUNT_LOAD(&r->keep_bytes);
-	uint64_t bytes = ring_resident_bytes(r);
+	uint64_t keep_bytes = RING_COUNT_LOAD(&r->keep_bytes),
+		 keep_messages = RING_COUNT_LOAD(&r->keep_messages);
+	uint64_t bytes = ring_resident_bytes(r), count = ring_resident_count(r);
 
+	/* Of what lies beyond the newest messages the sizes are not at hand here: of the mean. */
+	if (count > keep_messages)
+		bytes = (uint64_t)((unsigned __int128)bytes * keep_messages / count);
 	return keep_bytes ? min_u64(bytes, keep_bytes) : bytes;
 }
 

@@ -145,6 +145,9 @@ static void print_gaps(const json_t *gaps)
 	if (json_array_size(gaps))
 		putchar('\n');
 	ctl_table_print(&t, stdout);
+	if (i > 0 && number_in(json_array_get(gaps, i - 1), "gap") > 1)
+		printf("%lld older gaps are counted above, and no longer listed\n",
+		       (long long)number_in(json_array_get(gaps, i - 1), "gap") - 1);
 }
 
 void ctl_show_buffer(const json_t *result)

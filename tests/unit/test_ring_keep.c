@@ -289,6 +289,17 @@ TEST(the_border_may_be_anywhere_in_a_segment)
 	}
 }
 
+TEST(the_bytes_that_wait_are_those_of_the_messages_that_are_kept)
+{
+	struct world *w = world_of(10, 0, 1);
+
+	for (uint32_t i = 0; i < 15; i++)
+		push(w, 0, 40);
+	EXPECT_EQ(ring_backlog(w->ring), 10);
+	EXPECT_EQ(ring_backlog_bytes(w->ring), 400);
+	world_close(w);
+}
+
 TEST(the_bytes_that_wait_are_said_exactly_and_never_more_than_the_limit)
 {
 	struct world *w = world_of(100, 3000, 3);
