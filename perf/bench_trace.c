@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/thread_memory.h"
 #include "io/target_priv.h"
 #include "perf/machine.h"
 #include "perf/report.h"
@@ -105,10 +106,15 @@ static void framed(uint64_t count)
 				    0, bytes_of(packets, FRAME_BYTES), FRAME_BYTES);
 }
 
+static uint64_t allocated_bytes; /* while it records */
+
 static void run(enum how how, uint64_t count)
 {
+	uint64_t before_bytes;
+
 	target_make(how != OFF);
 	packets_make(how == ALIAS);
+	before_bytes = thread_allocated_bytes();
 	switch (how) {
 	case OFF:
 	case SINGLE: sent(count, 1); break;
@@ -118,6 +124,7 @@ static void run(enum how how, uint64_t count)
 	case FRAMES: framed(count); break;
 	case HOW_COUNT: UNREACHABLE();
 	}
+	allocated_bytes += thread_allocated_bytes() - before_bytes;
 	trace_close(target.trace.source.ring);
 }
 
@@ -177,5 +184,6 @@ int main(int argc, char **argv)
 		figures[how] = (struct report_figure){how_names[how], &of[how]};
 	}
 	report_append(json_path, &machine, "trace", "recorder", figures, HOW_COUNT);
-	return 0;
+	report_allocations(allocated_bytes);
+	return allocated_bytes == 0 ? 0 : 1;
 }

@@ -12,10 +12,13 @@ void report_append(const char *path, const struct machine *m, const char *bench,
 		   const struct report_figure *figures, uint32_t count)
 {
 	const char *before = "";
+	bool has_any = false;
 	FILE *f;
 
-	if (!path)
-		return;
+	for (uint32_t i = 0; i < count; i++)
+		has_any |= figures[i].series->count > 0;
+	if (!path || !has_any)
+		return; /* a case that was not measured */
 	f = fopen(path, "ae");
 	if (!f) {
 		fprintf(stderr, "bench_%s: %s: %s\n", bench, path, strerror(errno));

@@ -1,5 +1,6 @@
 #!/bin/bash
-# A benchmark that fails, or that a signal ends, says so by its status and leaves no process and no file behind.
+# A benchmark that fails, or that a signal ends, says so by its status and leaves no process and no file behind; what it did not
+# measure it does not write down.
 . "${0%/*}/lib.sh"
 need mosquitto
 folder=$work/of_benchmarks
@@ -65,6 +66,12 @@ nothing_is_left 'a run that cannot begin'
 expect 'status without a broker' $? 1
 contains "$work/latency.log" 'mosquitto: No such file or directory' || fail 'what there is not'
 nothing_is_left 'without a broker'
+
+# What was not measured has no line in the history.
+(bench matrix --case 2 --rounds 1 --seconds 0.05 --json "$work/history")
+expect 'status of one case' $? 0
+expect 'lines of one case' "$(line_count "$work/history")" 1
+matches "$work/history" '"figures":\{"[a-z_]+":\[[0-9.e+]+,' || fail "figures: $(cat "$work/history")"
 
 for name in latency matrix peers scale; do
 	option=--seconds
