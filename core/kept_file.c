@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/log.h"
+
 static const char *const bad_suffixes[KEPT_FILE_BAD_COUNT] = {".bad", ".bad.1", ".bad.2"};
 
 static void name_with(char out[static KEPT_FILE_PATH_BYTES], const char *file, const char *suffix)
@@ -34,16 +36,20 @@ int kept_file_name(struct kept_file *k, const char *format, ...)
 	return 0;
 }
 
-int kept_file_lock(int handle, const char *path)
+static bool is_still(int handle, const char *path)
 {
 	struct stat ours, named;
 
-	if (flock(handle, LOCK_EX | LOCK_NB) == -1)
-		return -EBUSY;
 	return fstat(handle, &ours) == 0 && lstat(path, &named) == 0 && ours.st_ino == named.st_ino &&
-			       ours.st_dev == named.st_dev
-		       ? 0
-		       : -EBUSY;
+	       ours.st_dev == named.st_dev;
+}
+
+int kept_file_lock(int handle, const char *path)
+{
+	if (flock(handle, LOCK_EX | LOCK_NB) == 0 && is_still(handle, path))
+		return 0;
+	LOG_ERROR("file", "file=%s reason=\"in use by another process, or by another target\"", path);
+	return -EBUSY;
 }
 
 int kept_file_set_aside(struct kept_file *k)

@@ -160,6 +160,8 @@ static void note(struct loss_ledger *l, struct loss_gap *g)
 	counter_add(counter_of(l->metrics, g->reason), g->count);
 	if (g->lane_idx != LOSS_NO_LANE && g->reason <= LOSS_EXPIRED)
 		l->located_count += g->count;
+	if (!g->is_quiet)
+		l->untold_count[g->reason] += g->count;
 	if (merge(l, g))
 		return;
 	g->number = newest + 1;
@@ -392,6 +394,18 @@ void loss_unnumbered(struct loss_ledger *l, enum loss_reason reason, uint64_t co
 		note(l, &g);
 }
 
+void loss_lane_begins(struct loss_ledger *l, uint32_t lane_idx, struct mono from)
+{
+	l->lanes[lane_idx].streams[RING_LIVE].last_ns = from.ns;
+}
+
+void loss_leaves(const struct loss_ledger *l, bool tells, struct ring_losses *out)
+{
+	*out = (struct ring_losses){.located_count = l->located_count, .dropped_count = l->dropped_count};
+	if (tells)
+		memcpy(out->untold, l->untold_count, sizeof(out->untold));
+}
+
 /* --- telling -------------------------------------------------------------------------------------------------------- */
 
 bool loss_untold(struct loss_ledger *l, struct loss_gap *out, uint64_t *gap_count)
@@ -420,6 +434,7 @@ bool loss_untold(struct loss_ledger *l, struct loss_gap *out, uint64_t *gap_coun
 
 void loss_told(struct loss_ledger *l, const struct loss_gap *gap)
 {
+	l->untold_count[gap->reason] -= gap->count;
 	if (gap->number == 0)
 		l->untold[gap->reason] = (struct loss_sum){0};
 	else

@@ -43,6 +43,7 @@ enum loss_reason {
 	LOSS_THINNED,     /* another of its bucket stands for it: `thin` */
 };
 #define LOSS_REASON_COUNT 6
+static_assert(LOSS_REASON_COUNT == RING_LOSS_KINDS, "what is left to the next process has a place for each");
 
 /* "overwritten" "expired" "refused" "oversized" "no room" "thinned" */
 const char *loss_reason_text(enum loss_reason reason);
@@ -98,8 +99,9 @@ struct loss_ledger {
 	_Atomic uint64_t newest;
 	uint64_t told; /* gaps up to this number take nothing more in */
 	struct loss_sum untold[LOSS_REASON_COUNT];
-	uint64_t located_count; /* overwritten or expired, and found in a lane */
-	uint64_t dropped_count; /* of ring_counts */
+	uint64_t located_count;                   /* overwritten or expired, and found in a lane */
+	uint64_t dropped_count;                   /* of ring_counts */
+	uint64_t untold_count[LOSS_REASON_COUNT]; /* messages in gaps that are to be told */
 	struct mono looked;
 	bool is_split;
 	struct target_metrics *metrics; /* lost_* are counted there */
@@ -146,6 +148,13 @@ void loss_record(struct loss_ledger *l, const struct ring_record *rec, enum loss
 /* Messages without a number. */
 void loss_unnumbered(struct loss_ledger *l, enum loss_reason reason, uint64_t count, struct mono from,
 		     struct mono to);
+
+/* A lane of what was there before the ledger: made after this. */
+void loss_lane_begins(struct loss_ledger *l, uint32_t lane_idx, struct mono from);
+
+/* What is to be told by the process after this one, if this one comes to its end now. Where nobody is ever told, only what has
+ * not been found yet. */
+void loss_leaves(const struct loss_ledger *l, bool tells, struct ring_losses *out);
 
 /* The number of the newest gap; 0: there is none. */
 static inline uint64_t loss_newest(const struct loss_ledger *l)

@@ -180,6 +180,16 @@ NODISCARD uint64_t ring_backlog_bytes(const struct ring *r);
 /* Any thread: bytes of payload committed so far. */
 NODISCARD uint64_t ring_committed_bytes(const struct ring *r);
 
+/* What the publisher's ledger of losses (core/loss.h) has to leave to the process after this one. All zero at first. */
+#define RING_LOSS_KINDS 6
+struct ring_losses {
+	uint64_t located_count;           /* of those overwritten and expired: found */
+	uint64_t dropped_count;           /* of those dropped: seen */
+	uint64_t untold[RING_LOSS_KINDS]; /* of each reason: not told to the server yet */
+};
+/* Publisher: it is there when a ring in a file is opened again. */
+void ring_losses_keep(struct ring *r, const struct ring_losses *losses);
+
 NODISCARD struct ring_counts ring_counts(const struct ring *r);
 
 /* The same as the outside sees it: what is in the pool beyond the newest message_count will never be sent and counts as

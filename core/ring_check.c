@@ -67,6 +67,16 @@ uint64_t ring_replay_left(const struct ring *r)
 	return resident_count > live_count ? resident_count - live_count : 0;
 }
 
+void ring_losses_keep(struct ring *r, const struct ring_losses *losses)
+{
+	struct ring_map *m = r->map;
+
+	atomic_store_explicit(&m->losses_located, losses->located_count, memory_order_relaxed);
+	atomic_store_explicit(&m->losses_dropped, losses->dropped_count, memory_order_relaxed);
+	for (uint32_t i = 0; i < RING_LOSS_KINDS; i++)
+		atomic_store_explicit(&m->losses_untold[i], losses->untold[i], memory_order_relaxed);
+}
+
 int ring_keep(struct ring *r, uint64_t messages, uint64_t bytes, uint64_t age_ns)
 {
 	const struct ring_limits *l = &r->limits;

@@ -14,6 +14,7 @@
 #include "core/hash.h"
 #include "core/kept_file.h"
 #include "core/log.h"
+#include "core/loss.h"
 #include "core/ring_layout.h"
 
 #define CARRIED_HEADER_BYTES 24u /* as CHANNEL_HEADER_BYTES of core/definition.h, which is not for here */
@@ -141,6 +142,7 @@ static void header_write(struct ring_file *f, const struct ring_file_config *c, 
 		.limits = c->limits,
 		.epoch = c->epoch,
 		.boot = f->boot,
+		.made_ns = mono.ns,
 		.wall_minus_mono_ns = wall.ns - (int64_t)mono.ns,
 		.map_bytes = map_bytes,
 		.topic_bytes = table_bytes,
@@ -249,7 +251,10 @@ static void take_over(struct ring_file *f, struct old_file *old, const uint64_t 
 {
 	struct ring_scan_message m;
 
+	f->lost_from = time_here(f, old->scan.header, old->scan.header->made_ns, mono, wall);
+	f->lost_to = mono;
 	while (ring_scan_next(&old->scan, false, &m)) {
+		f->lost_to = mono_min(f->lost_to, time_here(f, old->scan.header, m.time_ns, mono, wall));
 		if (is_known(origins, origin_count, m.origin))
 			f->known_count++;
 		else if (take_one(f, &m, time_here(f, old->scan.header, m.time_ns, mono, wall)))
@@ -258,6 +263,19 @@ static void take_over(struct ring_file *f, struct old_file *old, const uint64_t 
 			f->unfit_count++;
 	}
 	f->broken_count = old->scan.broken_count;
+	f->lost_from = mono_min(f->lost_from, f->lost_to);
+}
+
+/* They are told by this process, or left to the one after it. */
+static void take_over_losses(struct ring_file *f, const struct old_file *old)
+{
+	struct ring_losses losses = {0};
+
+	ring_scan_losses_of(&old->scan, &f->losses);
+	memcpy(losses.untold, f->losses.untold, sizeof(losses.untold));
+	losses.untold[LOSS_OVERWRITTEN] += f->losses.unlocated_count;
+	losses.untold[LOSS_NO_ROOM] += f->losses.dropped_count;
+	ring_losses_keep(f->ring, &losses);
 }
 
 /* A new name is on the disk with the folder that has it: else power loss brings back the old file, and loses this one. */
@@ -293,6 +311,8 @@ static int make_new(struct ring_file *f, const struct ring_file_config *c, const
 	header_write(f, c, ring_map_bytes(&c->limits), mono, wall);
 	if (old->sound)
 		take_over(f, old, origins, origin_count, mono, wall);
+	if (old->sound)
+		take_over_losses(f, old);
 	if (fdatasync(f->handle) == -1)
 		return -errno;
 	if (rename(p->made, p->file) == -1)
@@ -313,10 +333,18 @@ static void unmake(const struct ring_file *f, const struct kept_file *p, int rc)
 
 static void tell(const struct ring_file *f, const struct kept_file *p)
 {
-	if (f->restored_count + f->known_count + f->broken_count + f->unfit_count)
-		LOG_INFO("ring", "file=%s restored=%llu with_the_session=%llu broken=%llu too_large=%llu",
-			 p->file, (unsigned long long)f->restored_count, (unsigned long long)f->known_count,
-			 (unsigned long long)f->broken_count, (unsigned long long)f->unfit_count);
+	const struct ring_scan_losses *l = &f->losses;
+	uint64_t untold_count = l->unlocated_count + l->dropped_count;
+
+	for (uint32_t i = 0; i < RING_LOSS_KINDS; i++)
+		untold_count += l->untold[i];
+	if (f->restored_count + f->known_count + f->broken_count + f->unfit_count + untold_count == 0)
+		return;
+	LOG_STATE(f->broken_count + f->unfit_count ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "ring",
+		  "file=%s restored=%llu with_the_session=%llu broken=%llu too_large=%llu lost_before=%llu",
+		  p->file, (unsigned long long)f->restored_count, (unsigned long long)f->known_count,
+		  (unsigned long long)f->broken_count, (unsigned long long)f->unfit_count,
+		  (unsigned long long)untold_count);
 }
 
 static uint64_t record_bytes_needed(const void *image, uint64_t image_bytes, uint32_t mark_bytes)
@@ -388,6 +416,7 @@ int ring_file_open(struct ring_file *f, const struct ring_file_config *c, const 
 		unmake(f, p, rc);
 		file_unmap(f);
 		f->restored_count = f->known_count = f->broken_count = f->unfit_count = 0;
+		f->losses = (struct ring_scan_losses){0};
 	} else {
 		tell(f, p);
 	}

@@ -34,14 +34,16 @@ struct ring_file {
 	uint64_t memory_bytes;
 	uint64_t epoch, boot;
 	uint32_t mark_bytes;
-	int handle;              /* -1: the ring is in memory */
-	struct map_guard *guard; /* NULL: in memory */
-	char *path;              /* NULL: in memory */
-	uint64_t restored_count; /* messages taken over */
-	uint64_t known_count;    /* left out: the session has them */
-	uint64_t broken_count;   /* were not whole */
-	uint64_t unfit_count;    /* larger than the largest message now */
-	char state[192];         /* "" or what is not as asked, for people */
+	int handle;                     /* -1: the ring is in memory */
+	struct map_guard *guard;        /* NULL: in memory */
+	char *path;                     /* NULL: in memory */
+	uint64_t restored_count;        /* messages taken over */
+	uint64_t known_count;           /* left out: the session has them */
+	uint64_t broken_count;          /* were not whole */
+	uint64_t unfit_count;           /* larger than the largest message now */
+	struct ring_scan_losses losses; /* of the process before; overwritten before lost_to */
+	struct mono lost_from, lost_to;
+	char state[192]; /* "" or what is not as asked, for people */
 };
 
 /* How large a record has to be so that what the file still has to send fits, beside what limits ask for: the same, or more, but

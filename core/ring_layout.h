@@ -16,7 +16,7 @@
 #include "core/ring.h"
 
 #define RING_MAGIC          0x676e69726e69616dull
-#define RING_LAYOUT_VERSION 2u
+#define RING_LAYOUT_VERSION 3u
 #define RING_UNIT_BYTES     16u
 #define RING_NO_SEGMENT     UINT32_MAX
 #define RING_NO_LANE        UINT32_MAX
@@ -96,7 +96,10 @@ struct ring_map {
 	_Atomic uint64_t discarded;
 	_Atomic uint64_t expired;
 	_Atomic uint64_t released;
-	_Atomic uint64_t gone_bytes; /* of payload: taken, discarded, expired */
+	_Atomic uint64_t gone_bytes;                       /* of payload: taken, discarded, expired */
+	CACHELINE_ALIGNED _Atomic uint64_t losses_located; /* struct ring_losses */
+	_Atomic uint64_t losses_dropped;
+	_Atomic uint64_t losses_untold[RING_LOSS_KINDS];
 };
 
 /* A sampler's own. */

@@ -168,6 +168,8 @@ int ring_scan_open(struct ring_scan *s, const void *image, uint64_t image_bytes,
 		return distrust(why, "its limits are out of range");
 	o = ring_map_offsets(&h->limits, &shape);
 	map = (const uint8_t *)image + RING_FILE_HEADER_BYTES;
+	s->map = (const struct ring_map *)(const void *)map;
+	s->lane_counts = (const struct ring_lane_counts *)(const void *)(map + o.lane_counts);
 	s->records = map + o.records;
 	s->segment_bytes = shape.segment_bytes;
 	s->segment_count = shape.segment_count;
@@ -190,6 +192,61 @@ void ring_scan_close(struct ring_scan *s)
 	free(s->topics);
 	s->segments = NULL;
 	s->topics = NULL;
+}
+
+/* --- losses --------------------------------------------------------------------------------------------------------- */
+
+#define COUNT_MAX (1ull << 48) /* of anything, in all the time there is */
+
+/* False: no such count can be. */
+static bool count_read(const _Atomic uint64_t *from, uint64_t *out)
+{
+	*out = atomic_load_explicit(from, memory_order_relaxed);
+	return *out < COUNT_MAX;
+}
+
+/* Of a lane: a sampler that was killed while it overwrote has lost what it was about to count. */
+static bool lane_read(const struct ring_lane_counts *c, uint64_t *committed_sum, uint64_t *gone_sum,
+		      uint64_t *dropped_sum)
+{
+	uint64_t committed, overwritten, overwriting, dropped;
+
+	if (!count_read(&c->committed, &committed) || !count_read(&c->overwritten, &overwritten) ||
+	    !count_read(&c->overwriting, &overwriting) || !count_read(&c->dropped, &dropped))
+		return false;
+	*committed_sum += committed;
+	*gone_sum += overwritten + overwriting;
+	*dropped_sum += dropped;
+	return true;
+}
+
+static bool losses_read(const struct ring_scan *s, struct ring_scan_losses *out)
+{
+	uint64_t committed = 0, gone = 0, dropped = 0, discarded, expired, located, dropped_seen;
+
+	for (uint32_t i = 0; i < s->header->limits.lane_count; i++)
+		if (!lane_read(&s->lane_counts[i], &committed, &gone, &dropped))
+			return false;
+	if (!count_read(&s->map->discarded, &discarded) || !count_read(&s->map->expired, &expired) ||
+	    !count_read(&s->map->losses_located, &located) ||
+	    !count_read(&s->map->losses_dropped, &dropped_seen))
+		return false;
+	gone += discarded + expired;
+	if (gone > committed || located > gone || dropped_seen > dropped)
+		return false;
+	out->unlocated_count = gone - located;
+	out->dropped_count = dropped - dropped_seen;
+	for (uint32_t i = 0; i < RING_LOSS_KINDS; i++)
+		if (!count_read(&s->map->losses_untold[i], &out->untold[i]))
+			return false;
+	return true;
+}
+
+void ring_scan_losses_of(const struct ring_scan *s, struct ring_scan_losses *out)
+{
+	*out = (struct ring_scan_losses){0};
+	if (!losses_read(s, out))
+		*out = (struct ring_scan_losses){0};
 }
 
 /* --- messages ------------------------------------------------------------------------------------------------------- */

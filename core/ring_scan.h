@@ -32,6 +32,7 @@ struct ring_file_header {
 	struct ring_limits limits;
 	uint64_t epoch;             /* random: which file it is */
 	uint64_t boot;              /* which start of the machine time_ns counts from; 0: not known */
+	uint64_t made_ns;           /* when the file was made, of that boot */
 	int64_t wall_minus_mono_ns; /* of the machine when it was made: what time_ns means to another boot */
 	uint64_t map_bytes;
 	uint64_t topic_bytes;
@@ -54,6 +55,8 @@ struct ring_scan_cursor {
 
 struct ring_scan {
 	const struct ring_file_header *header;
+	const struct ring_map *map;
+	const struct ring_lane_counts *lane_counts;
 	const uint8_t *records;
 	uint32_t segment_bytes;
 	uint32_t segment_count;             /* of the ring */
@@ -81,6 +84,14 @@ NODISCARD int ring_scan_open(struct ring_scan *s, const void *image, uint64_t im
 /* The next message, those that are through included where with_done. False: that was all. */
 NODISCARD bool ring_scan_next(struct ring_scan *s, bool with_done, struct ring_scan_message *out);
 void ring_scan_close(struct ring_scan *s);
+
+/* What the process before has lost and told nobody of: of what its ledger had found, by reason; what was overwritten, had expired
+ * or was dropped, and not found. All zero where the counters contradict each other. */
+struct ring_scan_losses {
+	uint64_t unlocated_count, dropped_count;
+	uint64_t untold[RING_LOSS_KINDS];
+};
+void ring_scan_losses_of(const struct ring_scan *s, struct ring_scan_losses *out);
 
 /* The topics as bytes, at w; and the bytes that this takes. */
 uint64_t ring_topics_bytes(const struct ring_file_topic *topics, uint32_t count);

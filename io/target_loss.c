@@ -116,7 +116,36 @@ void target_losses_online(struct target *t)
 	t->losses_since = t->losses_deadline = MONO_NEVER;
 }
 
-void target_losses_step(struct target *t)
+/* In a file it is there for the process after this one, however this one ends. */
+static void leave(struct target *t)
+{
+	struct ring_losses losses;
+
+	if (t->ring_file.handle < 0)
+		return;
+	loss_leaves(t->losses, t->config->buffer_loss_topic != 0, &losses);
+	ring_losses_keep(t->ring, &losses);
+}
+
+void target_losses_open(struct target *t)
+{
+	const struct ring_file *f = &t->ring_file;
+	struct mono now = target_now(t);
+
+	loss_init(t->losses, t->loss_lanes, ring_lane_count(t->ring), &t->metrics, now);
+	if (f->lost_from.ns == 0) /* nothing was taken over */
+		return;
+	loss_lane_begins(t->losses, ring_lane_count(t->ring) - 1, f->lost_to);
+	for (uint32_t i = 0; i < LOSS_REASON_COUNT; i++)
+		loss_unnumbered(t->losses, (enum loss_reason)i, f->losses.untold[i], f->lost_from,
+				f->lost_to);
+	loss_unnumbered(t->losses, LOSS_OVERWRITTEN, f->losses.unlocated_count, f->lost_from, f->lost_to);
+	loss_unnumbered(t->losses, LOSS_NO_ROOM, f->losses.dropped_count, f->lost_from, f->lost_to);
+	loss_unnumbered(t->losses, LOSS_OVERSIZED, f->unfit_count, f->lost_from, now);
+	leave(t);
+}
+
+static void tell_losses(struct target *t)
 {
 	struct mono now = target_now(t);
 	struct loss_gap g;
@@ -143,4 +172,10 @@ void target_losses_step(struct target *t)
 		t->losses_since = now;
 	}
 	t->losses_deadline = mono_add(now, SETTLE_NS);
+}
+
+void target_losses_step(struct target *t)
+{
+	tell_losses(t);
+	leave(t);
 }

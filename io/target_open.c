@@ -597,8 +597,7 @@ int target_open(struct target *t, struct publisher *p, uint32_t cfg_idx, uint32_
 	rc = ring_keep(t->ring, t->config->buffer_messages, ring_keeping(t->ring).bytes,
 		       t->config->buffer_max_age_ns);
 	ASSERT(rc == 0); /* the memory was made for as much, or more */
-	loss_init(t->losses, t->loss_lanes, ring_lane_count(t->ring), &t->metrics, target_now(t));
-	loss_unnumbered(t->losses, LOSS_OVERSIZED, t->ring_file.unfit_count, target_now(t), target_now(t));
+	target_losses_open(t);
 	target_check_headroom(t);
 	stream_init(&t->stream, p->loop, &target_stream_user, t->receive, t->config->max_packet_bytes);
 	target_enter(t, t->enabled ? TARGET_CONNECTING : TARGET_DISABLED, "");

@@ -78,6 +78,7 @@ void target_hold_drop(struct target *t, struct ring_record *rec, uint32_t hold);
 void target_message(const struct target *t, struct ring_record *rec, struct mqtt_message *m);
 
 /* io/target_loss.c: what did not get through. A record in our hands is lost; it is let go afterwards. */
+void target_losses_open(struct target *t);
 void target_losses_online(struct target *t);
 /* Tells the server of gaps, where that is wanted; messages as others, for the ring. */
 void target_losses_step(struct target *t);

@@ -259,6 +259,49 @@ TEST(gaps_are_told_once_in_order_and_those_that_left_the_table_as_a_sum)
 	world_close(w);
 }
 
+TEST(what_was_not_told_is_left_to_the_next_process)
+{
+	struct world *w = world_open(100, 1, 0);
+	struct ring_losses left;
+	struct loss_gap g;
+	uint64_t gap_count;
+
+	make_gaps(w, LOSS_GAPS_MAX + 10);
+	push(w, 0, 1);
+	EXPECT_EQ(take(w, RING_LIVE, 1), 1);
+	loss_record(&w->losses, w->held[0], LOSS_REFUSED, true); /* one that is not to be told */
+	loss_leaves(&w->losses, true, &left);
+	EXPECT_EQ(left.untold[LOSS_REFUSED], LOSS_GAPS_MAX + 10);
+	EXPECT_EQ(left.untold[LOSS_OVERWRITTEN], 0);
+	for (uint32_t i = 0; i < 2; i++) { /* a sum of eleven, and a gap */
+		EXPECT(loss_untold(&w->losses, &g, &gap_count));
+		loss_told(&w->losses, &g);
+	}
+	loss_leaves(&w->losses, true, &left);
+	EXPECT_EQ(left.untold[LOSS_REFUSED], LOSS_GAPS_MAX + 10 - 12);
+	loss_leaves(&w->losses, false, &left);
+	EXPECT_EQ(left.untold[LOSS_REFUSED], 0);
+	world_close(w);
+}
+
+TEST(what_was_found_and_what_was_dropped_is_left_to_the_next_process)
+{
+	struct world *w = world_open(10, 1, 0);
+	struct ring_losses left;
+
+	push(w, 0, 30);
+	loss_leaves(&w->losses, true, &left);
+	EXPECT_EQ(left.located_count, 0);
+	EXPECT_EQ(take(w, RING_LIVE, 10), 10);
+	loss_leaves(&w->losses, true, &left);
+	EXPECT_EQ(left.located_count, 20);
+	EXPECT_EQ(left.untold[LOSS_OVERWRITTEN], 20);
+	EXPECT_EQ(left.dropped_count, w->losses.dropped_count);
+	while (w->held_count)
+		ring_release(w->ring, unhold(w, 0));
+	world_close(w);
+}
+
 TEST(a_gap_that_was_told_takes_nothing_more_in)
 {
 	struct world *w = world_open(100, 1, 0);

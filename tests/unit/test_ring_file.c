@@ -1,4 +1,5 @@
 /* A ring's file between two processes: what comes back, in what order and with what time, and what does not. */
+#include "core/loss.h"
 #include "core/ring_layout.h"
 #include "tests/unit/ring_file_case.h"
 
@@ -457,5 +458,101 @@ TEST(the_kernel_is_asked_which_boot_it_is)
 	wall.ns += 10 * (int64_t)NS_PER_S;
 	reopen();
 	EXPECT_EQ(time_of_next(), 900 * NS_PER_S);
+	folder_close();
+}
+
+/* --- what it has lost ------------------------------------------------------------------------------------------------- */
+
+static uint64_t told_sum(void)
+{
+	uint64_t sum = f.losses.unlocated_count + f.losses.dropped_count;
+
+	for (uint32_t i = 0; i < RING_LOSS_KINDS; i++)
+		sum += f.losses.untold[i];
+	return sum;
+}
+
+TEST(nothing_is_left_untold_where_nothing_was_lost)
+{
+	folder_open();
+	open_file();
+	push_numbers(0, 1, 5);
+	EXPECT(take());
+	reopen();
+	EXPECT_EQ(told_sum(), 0);
+	folder_close();
+}
+
+TEST(what_was_overwritten_and_never_found_is_known_to_the_next_process)
+{
+	uint64_t made = 20000, overwritten;
+
+	folder_open();
+	config.limits.message_count = 5;
+	open_file();
+	push_numbers(0, 1, made);
+	overwritten = ring_counts(f.ring).overwritten;
+	EXPECT(overwritten > 0);
+	reopen();
+	EXPECT_EQ(f.losses.unlocated_count, overwritten);
+	EXPECT_EQ(f.restored_count + overwritten, made);
+	EXPECT_EQ(f.lost_to.ns <= now.ns && f.lost_from.ns <= f.lost_to.ns, 1);
+
+	/* That one ends, too, before it has told anybody. */
+	reopen();
+	EXPECT_EQ(f.losses.untold[LOSS_OVERWRITTEN], overwritten);
+	folder_close();
+}
+
+TEST(what_the_ledger_has_found_and_not_told_is_known_to_the_next_process)
+{
+	const struct ring_losses left = {.located_count = 3,
+					 .untold = {[LOSS_EXPIRED] = 2, [LOSS_THINNED] = 7}};
+	uint64_t discarded;
+
+	folder_open();
+	config.limits.message_count = 5;
+	open_file();
+	push_numbers(0, 1, 20);
+	EXPECT(take());
+	discarded = ring_counts(f.ring).overwritten;
+	EXPECT_EQ(discarded, 15);
+	ring_losses_keep(f.ring, &left);
+	reopen();
+	EXPECT_EQ(f.losses.unlocated_count, discarded - 3);
+	EXPECT_EQ(f.losses.dropped_count, 0);
+	EXPECT_EQ(f.losses.untold[LOSS_EXPIRED], 2);
+	EXPECT_EQ(f.losses.untold[LOSS_THINNED], 7);
+	EXPECT_EQ(f.losses.untold[LOSS_OVERWRITTEN], 0);
+	reopen();
+	EXPECT_EQ(f.losses.untold[LOSS_OVERWRITTEN], discarded - 3);
+	EXPECT_EQ(f.losses.untold[LOSS_THINNED], 7);
+	folder_close();
+}
+
+TEST(counters_that_contradict_each_other_tell_of_no_loss)
+{
+	const struct ring_losses left = {.located_count = 16, .untold = {[LOSS_EXPIRED] = 2}};
+
+	folder_open();
+	config.limits.message_count = 5;
+	open_file();
+	push_numbers(0, 1, 20);
+	EXPECT(take());
+	ring_losses_keep(f.ring, &left); /* more than were lost */
+	reopen();
+	EXPECT_EQ(told_sum(), 0);
+	folder_close();
+}
+
+TEST(a_count_that_no_time_is_enough_for_tells_of_no_loss)
+{
+	const struct ring_losses left = {.untold = {[LOSS_EXPIRED] = 1ull << 48}};
+
+	folder_open();
+	open_file();
+	ring_losses_keep(f.ring, &left);
+	reopen();
+	EXPECT_EQ(told_sum(), 0);
 	folder_close();
 }
