@@ -106,7 +106,7 @@ static struct prng prng;
 static uint64_t seed;
 static struct ring *ring;
 static bool splits, split_is_due;
-/* A load that acquires is nearly always as old as it may be: then what it orders is needed. */
+/* A load that acquires is mostly as old as it may be: then what it orders is needed. */
 static bool is_late;
 /* It orders no more than C says: what was released to the value it loads. Otherwise all that is loaded after it is younger. */
 static bool is_lax;
@@ -281,7 +281,7 @@ static uint64_t weak_load(const void *at, enum order order)
 			return c->buffer[i - 1].value;
 	w = word_of(at);
 	from = max_u64(max_u64(c->acquired, w->seen[running]), now > LOOK_BACK ? now - LOOK_BACK : 0);
-	if (prng_below(&prng, is_late && order == acquire ? 8 : 2) == 0)
+	if (prng_below(&prng, is_late && order == acquire ? 3 : 2) == 0)
 		when = now;
 	else
 		when = is_late && order == acquire ? from
@@ -504,8 +504,8 @@ static void ring_by_chance(void)
 
 	splits = shape.waiting_limit > LANES + 1 && prng_below(&prng, 2); /* a split keeps these back */
 	split_is_due = false;
-	is_late = prng_below(&prng, 4) == 0;
 	is_lax = prng_below(&prng, 4) == 0;
+	is_late = is_lax || prng_below(&prng, 4) == 0;
 	if (ring_open_shaped(&ring, &limits, &shape) < 0)
 		violated("no ring");
 }
