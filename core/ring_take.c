@@ -346,9 +346,9 @@ static void discard_whole(struct ring *r, uint32_t idx, uint64_t until_ns, struc
 	struct ring_touched *t = &r->publisher.touched[idx];
 	uint64_t record_count, byte_count;
 
-	if ((k->excess_count == 0 && k->excess_bytes == 0) || !t->closed || t->taken != 0)
+	if ((k->excess_count == 0 && k->excess_bytes == 0) || t->taken != 0)
 		return;
-	/* The lane's next segment begins where this one has ended. */
+	/* The lane's next segment begins where this one has ended: what has a next one is closed. */
 	if (t->next_idx == RING_NO_SEGMENT || ring_record_at(r, t->next_idx, 0)->time_ns > until_ns)
 		return;
 	record_count = RING_COUNT_LOAD(&r->segments[idx].record_count);

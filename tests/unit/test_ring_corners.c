@@ -305,12 +305,13 @@ TEST(a_ring_is_not_idle_while_a_segment_that_is_not_the_first_has_more)
 	ring_close(r);
 }
 
-TEST(a_ring_is_not_drained_while_something_is_seen_and_not_taken)
+TEST(a_ring_is_not_idle_or_drained_while_something_is_seen_and_not_taken)
 {
 	struct ring *r = ring_new(8, 4, 1);
 
 	push(r, 0, 1, 2);
 	EXPECT_EQ(take(r), 1);
+	EXPECT(!ring_idle(r));
 	EXPECT(!ring_drained(r));
 	EXPECT_EQ(take(r), 2);
 	EXPECT(ring_drained(r));
