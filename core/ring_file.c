@@ -309,10 +309,10 @@ static int make_new(struct ring_file *f, const struct ring_file_config *c, const
 	if (rc < 0)
 		return rc;
 	header_write(f, c, ring_map_bytes(&c->limits), mono, wall);
-	if (old->sound)
+	if (old->sound) {
 		take_over(f, old, origins, origin_count, mono, wall);
-	if (old->sound)
 		take_over_losses(f, old);
+	}
 	if (fdatasync(f->handle) == -1)
 		return -errno;
 	if (rename(p->made, p->file) == -1)
