@@ -64,7 +64,7 @@ all: $(PROGRAMS:%=$B/%)
 
 ## deps: install the Debian packages that are missing (through sudo where not root)
 DEPS_BUILD := gcc libc6-dev pkg-config liburing-dev libmodbus-dev libyaml-dev libjansson-dev libjemalloc-dev \
-              systemtap-sdt-dev mosquitto mosquitto-clients
+              systemtap-sdt-dev mosquitto mosquitto-clients jq
 DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format spin socat mbpoll tshark procps iproute2 libxml2-utils
 DEPS_PERF  := libck-dev valgrind linux-perf bpftrace libmosquitto-dev libpaho-mqtt-dev
 .PHONY: deps

@@ -36,6 +36,9 @@ for round in 1 2 3 4; do
 	earlier=$last
 	[ $round = 4 ] || broker_kill KILL
 done
+# The log is written a moment after what it tells of.
+connected_four_times() { [ "$(grep -c 'name=plant state=connected' "$work/daemon.log")" -ge 4 ]; }
+wait_for 5 'the fourth connection in the log' connected_four_times
 expect 'connections' "$(grep -c 'name=plant state=connected' "$work/daemon.log")" 4
 daemon_stop
 expect 'exit status' "$status" 0
