@@ -64,8 +64,8 @@ all: $(PROGRAMS:%=$B/%)
 
 ## deps: install the Debian packages that are missing (through sudo where not root)
 DEPS_BUILD := gcc libc6-dev pkg-config liburing-dev libmodbus-dev libyaml-dev libjansson-dev libjemalloc-dev \
-              systemtap-sdt-dev mosquitto mosquitto-clients jq
-DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format spin socat mbpoll tshark procps iproute2 libxml2-utils
+              systemtap-sdt-dev mosquitto mosquitto-clients
+DEPS_TEST  := $(DEPS_BUILD) check clang libclang-rt-14-dev clang-format spin socat mbpoll tshark procps iproute2 libxml2-utils jq
 DEPS_PERF  := libck-dev valgrind linux-perf bpftrace libmosquitto-dev libpaho-mqtt-dev
 .PHONY: deps
 deps: build/.deps-test build/.deps-perf build/ejabberd/.unpacked
