@@ -121,6 +121,9 @@ void target_finish(struct target *t)
 	t->close_when_sent = true;
 	t->link_deadline = mono_add(target_now(t), FAREWELL_NS);
 	target_pump(t);
+	/* Of 3.1.1 a good-bye that leaves the will to be sent is none: nothing will be through that on_sent could wait for. */
+	if (t->open && !t->closing && !stream_is_sending(&t->stream) && t->session.outbox_bytes == 0)
+		stream_finish(&t->stream);
 }
 
 /* The server has said why, or we have: our last words go out, if they can, then we close. */
